@@ -1,0 +1,72 @@
+# Everything a contributor runs. .ci/run calls these same targets. GNU Make 3.81 (macOS) is enough.
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+REVISION ?= $(shell git rev-parse --verify -q HEAD 2>/dev/null)
+IMAGE    ?= lock-sidecar:$(VERSION)
+FUZZTIME ?= 10m
+BENCH    ?= ./...
+
+# Tests that need root, or more programs than Go and Redis, stand in test/e2e behind the build tag e2e, so that
+# "make test" needs neither:
+#   TestAFullDiskLosesNothing                root: mounts a tmpfs
+#   TestStartOnAFullDiskIsAClearError        root: mounts a tmpfs
+#   TestAReadOnlyFileSystemIsSurvived        root: mounts a tmpfs
+#   TestWithoutPermissionServeNamesTheUser   root: starts a process as another user
+#   TestAFailingFsyncLosesNothing            strace
+#   TestFailingFsyncIsNeverAnsweredWithOK    root: attaches strace
+#   TestMetricsPassPromtool                  promtool
+E2E_PROGRAMS = redis-server strace promtool
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: build
+build: ## Build the static binary bin/lock-sidecar
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/lock-sidecar ./cmd/lock-sidecar
+
+.PHONY: test
+test: redis ## Run the tests (gets redis-server if it is missing)
+	$(GO) test -timeout 10m ./...
+
+.PHONY: race
+race: redis ## Run the tests with the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+
+.PHONY: e2e
+e2e: ## Run the tests that need root: full disks, failing fsync, promtool (Linux; gets the programs)
+	@[ "$$(id -u)" = 0 ] || { echo "make e2e mounts file systems: run it as root" >&2; exit 1; }
+	@sh scripts/need.sh $(E2E_PROGRAMS)
+	$(GO) test -tags e2e -count=1 -timeout 10m ./test/e2e/...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME each (10m)
+	@sh scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: lint
+lint: ## Check format, go vet, staticcheck, and that generated files are current
+	@unformatted=$$(gofmt -l .) && [ -z "$$unformatted" ] || { echo "gofmt -w these:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet -tags e2e ./...
+	$(GO) tool -modfile=tools/go.mod staticcheck -tags e2e ./...
+	@sh scripts/generated.sh
+
+.PHONY: bench
+bench: redis ## Run the benchmarks, each beside the real thing it is compared with
+	$(GO) test -run '^$$' -bench . -benchmem -timeout 30m $(BENCH)
+
+.PHONY: image
+image: ## Build the container image with docker, podman or buildah
+	@for builder in docker podman buildah; do \
+		$$builder info >/dev/null 2>&1 || continue; \
+		exec $$builder build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .; \
+	done; \
+	echo "No container builder works here: install or start docker, podman or buildah" >&2; exit 1
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin
+
+.PHONY: redis
+redis:
+	@sh scripts/need.sh redis-server

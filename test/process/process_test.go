@@ -1,0 +1,69 @@
+package process_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/lock-sidecar/lock-sidecar/test/process"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Output holds stdout and stderr, and Wait returns the exit code.
+func TestProcessReportsOutputAndExitCode(t *testing.T) {
+	p := process.Start(t, exec.Command("sh", "-c", "echo out; echo err >&2; exit 7"))
+
+	code, err := p.Wait(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 7, code)
+	require.Equal(t, "out\nerr\n", p.Output())
+	require.False(t, p.Running())
+}
+
+// A process ended by a signal reports what a shell would report.
+func TestProcessEndedBySignalReports128PlusItsNumber(t *testing.T) {
+	p := process.Start(t, exec.Command("sleep", "600"))
+	require.True(t, p.Running())
+	require.NoError(t, p.Signal(syscall.SIGTERM))
+
+	code, err := p.Wait(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 128+int(syscall.SIGTERM), code)
+	require.ErrorIs(t, p.Signal(syscall.SIGTERM), os.ErrProcessDone)
+}
+
+// Wait gives up with its context and leaves the process running.
+func TestWaitEndsWithItsContext(t *testing.T) {
+	p := process.Start(t, exec.Command("sleep", "600"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+
+	_, err := p.Wait(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.True(t, p.Running())
+}
+
+// No process outlives its test, not even a stopped one.
+func TestProcessIsGoneWhenItsTestEnds(t *testing.T) {
+	var p *process.Process
+	t.Run("inner", func(t *testing.T) {
+		p = process.Start(t, exec.Command("sleep", "600"))
+		require.NoError(t, p.Signal(syscall.SIGSTOP))
+	})
+	require.False(t, p.Running())
+	require.ErrorIs(t, syscall.Kill(p.PID(), 0), syscall.ESRCH)
+}
+
+// A free address can be listened on.
+func TestFreeAddrCanBeListenedOn(t *testing.T) {
+	listener, err := net.Listen("tcp", process.FreeAddr(t))
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+}
