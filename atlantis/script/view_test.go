@@ -1,0 +1,50 @@
+package script_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/lock-sidecar/lock-sidecar/atlantis/script"
+)
+
+// TestMain ensures that no test leaves a goroutine.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// memory is a View of a map.
+type memory map[string]string
+
+var _ script.View = memory{}
+
+func (m memory) Get(key string) ([]byte, bool, error) {
+	v, ok := m[key]
+	return []byte(v), ok, nil
+}
+
+func (m memory) Set(key string, value []byte) error {
+	m[key] = string(value)
+	return nil
+}
+
+func (m memory) Del(key string) (bool, error) {
+	_, ok := m[key]
+	delete(m, key)
+	return ok, nil
+}
+
+func compile(t testing.TB, limits script.Limits, source string) *script.Program {
+	t.Helper()
+	p, err := limits.Compile(source)
+	require.NoError(t, err)
+	return p
+}
+
+// run runs source on an empty view without keys, under the default limits.
+func run(t testing.TB, source string, args ...string) script.Reply {
+	t.Helper()
+	reply, err := compile(t, script.Limits{}, source).Run(context.Background(), nil, args, memory{})
+	require.NoError(t, err)
+	return reply
+}
