@@ -56,8 +56,8 @@ func AtVersion(v uint64) Condition {
 }
 
 // SameBytes holds if nothing else is stored: there is no record, or its value
-// is exactly b.
-func SameBytes(b []byte) Condition { return Condition{kind: IfBytes, bytes: b} }
+// is exactly b, of which it keeps a copy.
+func SameBytes(b []byte) Condition { return Condition{kind: IfBytes, bytes: bytes.Clone(b)} }
 
 // Parts takes the condition apart, for a store that decides it elsewhere than
 // in Go: its kind, and the owner, version or bytes of the kinds that have one.

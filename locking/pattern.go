@@ -19,8 +19,9 @@ func (p Pattern) Prefix() string {
 }
 
 // Match reports whether the whole key matches. It agrees with Redis 7.0 on
-// every input, malformed classes too, and takes at most
-// len(pattern) × len(key) steps for each star.
+// every key but the empty one, malformed classes included; where a class has a
+// range over bytes of 0x80 and more, Redis itself depends on its C compiler. It
+// takes at most len(pattern) × len(key) steps for each star.
 func (p Pattern) Match(key string) bool {
 	matched, _ := match(string(p), key, 0)
 	return matched

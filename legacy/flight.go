@@ -1,0 +1,97 @@
+package legacy
+
+import (
+	"context"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/lock-sidecar/lock-sidecar/locking"
+)
+
+// A flight is a commit under way. bbolt shows a transaction to readers as soon
+// as its meta page is written, which is before that page is synced; a lock
+// that a reader saw then could be gone after a crash. Who read a key of the
+// flight out of its very transaction therefore waits until it has landed. A
+// reader that still saw the transaction before saw what is durable, and does
+// not wait.
+type flight struct {
+	txid   int
+	keys   map[locking.Key]struct{}
+	landed chan struct{} // closed when it is known what became of it
+	fate   fate          // read after landed
+	cause  error         // of lost
+}
+
+type fate uint8
+
+const (
+	durable fate = iota // the transaction is in the file and on the disk
+	undone              // it is not in the file: what was read of it is not true
+	lost                // nobody can say, until the file is healed
+)
+
+// takeOff must be called before the commit of a transaction that changes keys.
+func (s *Store) takeOff(txid int, keys map[locking.Key]struct{}) *flight {
+	f := &flight{txid: txid, keys: keys, landed: make(chan struct{})}
+	s.flight.Store(f)
+	return f
+}
+
+// land ends a flight. One that is lost stays, and refuses its keys.
+func (s *Store) land(f *flight, became fate, cause error) {
+	f.fate, f.cause = became, cause
+	if became != lost {
+		s.flight.Store(nil)
+	}
+	close(f.landed)
+}
+
+// inDoubt returns the flight whose keys are not known to be as tx shows them,
+// nil if there is none. It must be called inside of view: heal cannot swap
+// the file there, so a flight that is gone has made it to the disk.
+func (s *Store) inDoubt(tx *bolt.Tx) *flight {
+	f := s.flight.Load()
+	if f == nil || f.txid != tx.ID() && !f.isLost() {
+		return nil
+	}
+	return f
+}
+
+func (f *flight) isLost() bool {
+	select {
+	case <-f.landed:
+		return f.fate == lost
+	default:
+		return false
+	}
+}
+
+func (f *flight) touches(key locking.Key) bool {
+	if f == nil {
+		return false
+	}
+	_, ok := f.keys[key]
+	return ok
+}
+
+func (f *flight) touchesAny(match locking.Pattern) bool {
+	if f != nil {
+		for key := range f.keys {
+			if match.Match(key.String()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// wait returns when what was read is durable, or else must be read again, or
+// cannot be known.
+func (f *flight) wait(ctx context.Context) (again bool, err error) {
+	select {
+	case <-f.landed:
+		return f.fate == undone, f.cause
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
