@@ -1,0 +1,81 @@
+package atlantis
+
+import (
+	"context"
+
+	"github.com/lock-sidecar/lock-sidecar/internal/resp"
+	"github.com/lock-sidecar/lock-sidecar/locking"
+)
+
+// del answers DEL and UNLINK: how many records it removed. The keys are
+// removed one by one, as Atlantis sends one at a time.
+func (h *Handler) del(ctx context.Context, args [][]byte, w *resp.Writer) {
+	op, ctx := h.begin(ctx, opDelete)
+	keys := make([]locking.Key, len(args)-1)
+	for i, arg := range args[1:] {
+		var err error
+		if keys[i], err = locking.ParseKey(string(arg)); err != nil {
+			op.fail(w, err)
+			return
+		}
+	}
+	removed := int64(0)
+	for _, key := range keys {
+		gone, err := h.remove(ctx, key)
+		if err != nil {
+			op.fail(w, err)
+			return
+		}
+		if gone.Exists() {
+			removed++
+		}
+	}
+	op.end(resultOK)
+	w.Int(removed)
+}
+
+// remove deletes one record and returns it, or the zero Record if there was
+// none or it was not the one that the DEL means: Atlantis releases a lock by
+// GET and DEL, and if another pull request took it after that GET, the lock
+// that the DEL means is gone already.
+func (h *Handler) remove(ctx context.Context, key locking.Key) (locking.Record, error) {
+	if key.Kind() != locking.ProjectLock {
+		out, err := h.apply(ctx, locking.Delete(key, locking.Any()))
+		return out.Before, err
+	}
+	for {
+		_, current, err := h.read(ctx, []byte(key.String()))
+		if err != nil || !current.Exists() {
+			return locking.Record{}, err
+		}
+		if h.seen.stale(current) {
+			h.metrics.prevent(faultStaleDelete, 1)
+			if view, err := ParseLock(current.Value); err == nil {
+				h.log.Warn("late release ignored: another pull request took the lock since", view.logFields()...)
+			}
+			return locking.Record{}, nil
+		}
+		out, err := h.apply(ctx, locking.Delete(key, locking.AtVersion(current.Version)))
+		if err != nil {
+			return locking.Record{}, err
+		}
+		if out.Applied {
+			h.released(out.Before)
+			return out.Before, nil
+		}
+	}
+}
+
+// released counts and logs a project lock that is gone.
+func (h *Handler) released(r locking.Record) {
+	h.metrics.freed.Inc()
+	view, err := ParseLock(r.Value)
+	if err != nil {
+		return
+	}
+	held := h.now().Sub(view.Since)
+	if !view.Since.IsZero() && held >= 0 {
+		h.metrics.hold.Observe(held.Seconds())
+	}
+	h.log.Info("lock released", view.logFields()...)
+}

@@ -1,0 +1,170 @@
+package atlantis_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+)
+
+// double_grant: of many pull requests that all read "free" and then SET, one
+// wins, and the others read who holds it.
+func TestTwoPullRequestsCantBothTakeALock(t *testing.T) {
+	r := newRig(t)
+	c := r.client()
+	const rivals = 20
+	for round := range 10 {
+		key := fmt.Sprintf("pr/acme/infra/%d/default/", round)
+		var all sync.WaitGroup
+		errs := make([]error, rivals)
+		for i := range rivals {
+			all.Go(func() {
+				if err := c.Get(context.Background(), key).Err(); err != redis.Nil {
+					errs[i] = fmt.Errorf("held: %w", err)
+					return
+				}
+				errs[i] = c.Set(context.Background(), key, lock("acme/infra", i+1), 0).Err()
+			})
+		}
+		all.Wait()
+		var winners []int
+		for i, err := range errs {
+			if err == nil {
+				winners = append(winners, i+1)
+			}
+		}
+		require.Len(t, winners, 1)
+		for i, err := range errs {
+			if i+1 != winners[0] && !strings.HasPrefix(err.Error(), "held: ") {
+				require.EqualError(t, err, fmt.Sprintf("LOCKED held by pull #%d of acme/infra", winners[0]))
+			}
+		}
+	}
+	require.Positive(t, r.prevented("double_grant"))
+}
+
+// Whoever holds a lock may write it again, and the same bytes are a retry.
+func TestTheHolderMayWriteItsLockAgain(t *testing.T) {
+	c := newRig(t).client()
+	first, later := lock("acme/infra", 7), strings.Replace(lock("acme/infra", 7), "09:30", "09:31", 1)
+	require.NoError(t, c.Set(t.Context(), lockKey, first, 0).Err())
+	require.NoError(t, c.Set(t.Context(), lockKey, first, 0).Err())
+	require.NoError(t, c.Set(t.Context(), lockKey, later, 0).Err())
+	require.Equal(t, later, c.Get(t.Context(), lockKey).Val())
+	elsewhere := lockOn("gitlab.com", "acme/infra", ".", "", 7)
+	require.EqualError(t, c.Set(t.Context(), lockKey, elsewhere, 0).Err(), "LOCKED held by pull #7 of acme/infra")
+}
+
+// What is not the JSON of a lock is not stored as one.
+func TestOnlyLocksAreStoredAsLocks(t *testing.T) {
+	c := newRig(t).client()
+	for _, value := range []string{"", "x", "{}", `{"Pull":{}}`, "null"} {
+		require.ErrorContains(t, c.Set(t.Context(), lockKey, value, 0).Err(), "ERR the value is not the JSON of a lock")
+	}
+	require.Equal(t, redis.Nil, c.Get(t.Context(), lockKey).Err())
+}
+
+// A command lock has no owner: it is held by the bytes that were written first.
+func TestACommandLockIsHeldOnce(t *testing.T) {
+	c := newRig(t).client()
+	const key = "global/apply/lock"
+	mine := `{"LockMetadata":{"UnixTime":1787211000},"CommandName":0}`
+	require.NoError(t, c.Set(t.Context(), key, mine, 0).Err())
+	require.NoError(t, c.Set(t.Context(), key, mine, 0).Err())
+	require.EqualError(t, c.Set(t.Context(), key, strings.Replace(mine, "000", "001", 1), 0).Err(), "LOCKED already held")
+	require.Equal(t, int64(1), c.Del(t.Context(), key).Val())
+	require.Equal(t, redis.Nil, c.Get(t.Context(), key).Err())
+}
+
+// ghost_listing: SCAN pr* lists locks, not the pull statuses of a host whose
+// name begins with pr.
+func TestAListingShowsLocksOnly(t *testing.T) {
+	r := newRig(t)
+	c := r.client()
+	require.NoError(t, c.Set(t.Context(), lockKey, lock("acme/infra", 1), 0).Err())
+	require.NoError(t, c.Set(t.Context(), "prod-git.example.com::acme/infra::1", "{}", 0).Err())
+	for range 2 {
+		keys, cursor, err := c.Scan(t.Context(), 0, "pr*", 0).Result()
+		require.NoError(t, err)
+		require.Zero(t, cursor)
+		require.Equal(t, []string{lockKey}, keys)
+	}
+	require.Equal(t, 2.0, r.prevented("ghost_listing"))
+	require.ElementsMatch(t, []string{"prod-git.example.com::acme/infra::1"}, c.Keys(t.Context(), "prod*").Val(), "other patterns are globs")
+}
+
+// prefix_unlock: what a pull request lists to give up is its repository's.
+func TestClosingAPullRequestFindsItsOwnRepositoryOnly(t *testing.T) {
+	r := newRig(t)
+	c := r.client()
+	set := func(repo string) string {
+		key := "pr/" + repo + "/./default/"
+		require.NoError(t, c.Set(t.Context(), key, lock(repo, 12), 0).Err())
+		return key
+	}
+	infra, prod, sub := set("acme/infra"), set("acme/infra-prod"), set("acme/infra/sub")
+	odd, plain := set("acme/[x]"), set("solo")
+	list := func(pattern string) []string {
+		keys, _, err := c.Scan(t.Context(), 0, pattern, 0).Result()
+		require.NoError(t, err)
+		return keys
+	}
+	require.Equal(t, []string{infra}, list("pr/acme/infra*"))
+	require.Equal(t, 2.0, r.prevented("prefix_unlock"))
+	require.Equal(t, []string{prod}, list("pr/acme/infra-prod*"))
+	require.Equal(t, []string{sub}, list("pr/acme/infra/sub*"))
+	require.Equal(t, []string{odd}, list("pr/acme/[x]*"), "a repository's name is no glob")
+	require.Equal(t, []string{plain}, list("pr/solo*"), "nor need it have a slash")
+	require.Empty(t, list("pr/acme/inf*"), "no repository of that name")
+	require.ElementsMatch(t, []string{infra, prod, sub}, list("pr/acme/i[a-z]*"), "a glob is a glob")
+	require.ElementsMatch(t, []string{infra, sub}, list("pr/acme/infra/*"), "and so is a look around by hand")
+	require.ElementsMatch(t, []string{infra, prod, sub, odd, plain}, list("pr/*"))
+}
+
+// stale_delete: a DEL that comes after another pull request took the lock
+// leaves that lock alone.
+func TestALateDeleteLeavesTheNextHolderAlone(t *testing.T) {
+	r := newRig(t)
+	c := r.client()
+	ctx := t.Context()
+	first, second := lock("acme/infra", 1), lock("acme/infra", 2)
+	require.NoError(t, c.Set(ctx, lockKey, first, 0).Err())
+	require.Equal(t, first, c.Get(ctx, lockKey).Val()) // pull 1 is about to release
+	require.Equal(t, int64(1), c.Del(ctx, lockKey).Val())
+	require.NoError(t, c.Set(ctx, lockKey, second, 0).Err())
+	require.Equal(t, int64(0), c.Del(ctx, lockKey).Val(), "the DEL of pull 1, sent again")
+	require.Equal(t, second, c.Get(ctx, lockKey).Val())
+	require.Equal(t, 1.0, r.prevented("stale_delete"))
+	require.Equal(t, int64(1), c.Del(ctx, lockKey).Val(), "pull 2 saw its own lock")
+}
+
+// The same when the last GET found nothing: the lock was taken since.
+func TestADeleteAfterAnEmptyGetLeavesALockAlone(t *testing.T) {
+	c := newRig(t).client()
+	ctx := t.Context()
+	require.Equal(t, redis.Nil, c.Get(ctx, lockKey).Err())
+	require.NoError(t, c.Set(ctx, lockKey, lock("acme/infra", 2), 0).Err())
+	require.Equal(t, int64(0), c.Del(ctx, lockKey).Val())
+	require.Equal(t, int64(1), c.Exists(ctx, lockKey).Val())
+}
+
+// A holder that wrote its lock again since the GET may release it, and without
+// any GET a DEL is taken at its word.
+func TestADeleteOfOnesOwnLockIsDone(t *testing.T) {
+	c := newRig(t).client()
+	ctx := t.Context()
+	mine := lock("acme/infra", 1)
+	require.NoError(t, c.Set(ctx, lockKey, mine, 0).Err())
+	require.NoError(t, c.Get(ctx, lockKey).Err())
+	require.NoError(t, c.Set(ctx, lockKey, strings.Replace(mine, "09:30", "09:31", 1), 0).Err())
+	require.Equal(t, int64(1), c.Del(ctx, lockKey).Val())
+
+	const unseen = "pr/acme/infra/unseen/default/"
+	require.NoError(t, c.Set(ctx, unseen, mine, 0).Err())
+	require.Equal(t, int64(1), c.Del(ctx, unseen).Val())
+	require.Equal(t, int64(0), c.Del(ctx, unseen).Val())
+}

@@ -1,0 +1,128 @@
+package atlantis_test
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lock-sidecar/lock-sidecar/legacy"
+	"github.com/lock-sidecar/lock-sidecar/locking"
+)
+
+const (
+	oldFlat   = "pr/acme/infra/./default"
+	oldNested = "pr/acme/infra/envs/prod/vpc/default"
+	newFlat   = "pr/acme/infra/./default/"
+	newNested = "pr/acme/infra/envs/prod/vpc/default/"
+	newNamed  = "pr/acme/infra/envs/prod/eks/default/eks-prod"
+	oldNamed  = "pr/acme/infra/envs/prod/eks/default"
+)
+
+// oldStore holds locks as Atlantis v0.39 left them.
+func oldStore(t *testing.T) *legacy.Store {
+	t.Helper()
+	store, err := legacy.Open(t.Context(), legacy.Options{Dir: t.TempDir()})
+	require.NoError(t, err)
+	for key, value := range map[string]string{
+		oldFlat:   lockOn("github.com", "acme/infra", ".", "", 1),
+		oldNested: lockOn("github.com", "acme/infra", "envs/prod/vpc", "", 2),
+		oldNamed:  lockOn("github.com", "acme/infra", "envs/prod/eks", "eks-prod", 3),
+	} {
+		_, err := store.Apply(t.Context(), []locking.Change{locking.Put(locking.MustKey(key), []byte(value), locking.Any())})
+		require.NoError(t, err)
+	}
+	return store
+}
+
+// boot speaks the first words of an Atlantis on a connection of its own and
+// returns the last reply's lines.
+func boot(t *testing.T, addr string, words ...string) []string {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	for _, w := range append(words, "echo end") {
+		_, err := fmt.Fprintf(conn, "%s\r\n", w)
+		require.NoError(t, err)
+	}
+	var lines []string
+	for {
+		line, err := in.ReadString('\n')
+		require.NoError(t, err)
+		if line == "end\r\n" {
+			return lines
+		}
+		lines = append(lines, strings.TrimSpace(line))
+	}
+}
+
+func keysOf(t *testing.T, store locking.Store) []string {
+	t.Helper()
+	var keys []string
+	for r, err := range store.Scan(t.Context(), locking.All) {
+		require.NoError(t, err)
+		keys = append(keys, r.Key.String())
+	}
+	return keys
+}
+
+// The boot scan of Atlantis v0.40 and later gives every old lock its new key,
+// nested paths and project names included, so that nobody else can take it.
+func TestABootScanRenamesOldKeys(t *testing.T) {
+	for name, scan := range map[string]string{"v0.40 to v0.43": "keys pr/*", "v0.44 and later": "scan 0 match pr/*"} {
+		t.Run(name, func(t *testing.T) {
+			store := oldStore(t)
+			r := newRigOn(t, store)
+			lines := boot(t, r.addr, "hello 3", "client setinfo LIB-NAME x", "ping", scan)
+			for _, key := range []string{newFlat, newNested, newNamed} {
+				require.Contains(t, lines, key)
+			}
+			require.ElementsMatch(t, []string{newFlat, newNested, newNamed}, keysOf(t, store))
+			require.EqualError(t, r.client().Set(t.Context(), newNested, lock("acme/infra", 9), 0).Err(), "LOCKED held by pull #2 of acme/infra")
+			require.Contains(t, r.log.String(), "lock keys from before Atlantis v0.40 renamed: renamed=3")
+		})
+	}
+}
+
+// An older Atlantis works on the same keys: nothing but a boot scan renames.
+func TestOtherListingsRenameNothing(t *testing.T) {
+	for name, words := range map[string][]string{
+		"no ping":              {"hello 3", "scan 0 match pr/*"},
+		"no handshake":         {"ping", "keys pr/*"},
+		"not the first":        {"hello 3", "ping", "get pr/x", "keys pr/*"},
+		"another pattern":      {"hello 3", "ping", "scan 0 match pr*"},
+		"with a count":         {"hello 3", "ping", "scan 0 match pr/* count 10"},
+		"ping is not the last": {"hello 3", "ping", "client setname x", "keys pr/*"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := oldStore(t)
+			boot(t, newRigOn(t, store).addr, words...)
+			require.ElementsMatch(t, []string{oldFlat, oldNested, oldNamed}, keysOf(t, store))
+		})
+	}
+}
+
+// A migration that got half-way is finished; a lock whose new key another
+// pull request holds is kept, and so is a key whose JSON proves nothing.
+func TestARenameNeverCostsALock(t *testing.T) {
+	store := oldStore(t)
+	put := func(key, value string) {
+		_, err := store.Apply(t.Context(), []locking.Change{locking.Put(locking.MustKey(key), []byte(value), locking.Any())})
+		require.NoError(t, err)
+	}
+	put(newFlat, lockOn("github.com", "acme/infra", ".", "", 1))               // copied already
+	put(newNested, lockOn("github.com", "acme/infra", "envs/prod/vpc", "", 5)) // somebody else's
+	put("pr/acme/infra/elsewhere/default", lockOn("github.com", "acme/infra", "another/path", "", 6))
+	put("pr/acme/infra/junk/default", "not JSON")
+	r := newRigOn(t, store)
+	boot(t, r.addr, "hello 3", "ping", "keys pr/*")
+	require.ElementsMatch(t, []string{newFlat, oldNested, newNested, newNamed, "pr/acme/infra/elsewhere/default", "pr/acme/infra/junk/default"}, keysOf(t, store))
+	require.Contains(t, r.log.String(), `old lock kept: another pull request holds its new key: held_by="pull #5 of acme/infra"`)
+	require.NotEqual(t, redis.Nil, r.client().Get(t.Context(), oldNested).Err())
+}

@@ -1,0 +1,57 @@
+package atlantis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/lock-sidecar/lock-sidecar/internal/resp"
+	"github.com/lock-sidecar/lock-sidecar/locking"
+)
+
+// slow is when an operation is worth a log line: a sixth of the 3 s after
+// which Atlantis gives up reading.
+const slow = 500 * time.Millisecond
+
+// operation measures one command.
+type operation struct {
+	h     *Handler
+	name  string
+	began time.Time
+}
+
+// begin starts one command. The context that it returns carries which command
+// a read or change is part of.
+func (h *Handler) begin(ctx context.Context, name string) (operation, context.Context) {
+	call := locking.Call{Op: name, ID: strconv.FormatUint(h.commands.Add(1), 36)}
+	return operation{h, name, h.now()}, locking.WithCall(ctx, call)
+}
+
+func (o operation) took() time.Duration { return o.h.now().Sub(o.began) }
+
+// end counts the command, before its reply is written.
+func (o operation) end(result string) {
+	took := o.took()
+	o.h.metrics.done(o.name, result, took)
+	if took > slow {
+		o.h.log.Warn("slow operation", "op", o.name, "duration", millis(took))
+	}
+}
+
+// fail answers with an error of the store, or of the key.
+func (o operation) fail(w *resp.Writer, err error) {
+	if errors.Is(err, locking.ErrUnknownKey) {
+		o.end(resultRefused)
+	} else {
+		o.end(resultError)
+		o.h.log.Error("lock operation failed", "op", o.name, "error", err)
+	}
+	w.Error(storeError(err))
+}
+
+// millis is the form of a duration that log readers add up: "0.4ms".
+func millis(d time.Duration) string {
+	return fmt.Sprintf("%.1fms", float64(d)/float64(time.Millisecond))
+}
