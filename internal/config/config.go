@@ -190,6 +190,7 @@ type Sidecar struct {
 	LogLevel   string    `key:"log-level" default:"info" oneof:"trace debug info warn error" doc:"least severity that is logged"`
 	Auth       Auth      `key:"auth"`
 	Readiness  Readiness `key:"readiness"`
+	Ignore     []Ignore  `key:"ignore" doc:"divergences that are known and accepted: counted apart, not recorded"`
 	Limits     Limits    `key:"limits"`
 }
 
@@ -222,6 +223,20 @@ type Readiness struct {
 	MaxDivergences  int           `key:"max-divergences" default:"0" min:"0" doc:"unexplained divergences"`
 	MaxLatencyRatio float64       `key:"max-latency-ratio" default:"1.5" min:"0" doc:"p95 of enhanced writes over legacy writes"`
 	LatencyFloor    time.Duration `key:"latency-floor" default:"25ms" min:"0" doc:"an enhanced p95 below this always passes"`
+}
+
+// Ignore accepts divergences of some records.
+type Ignore struct {
+	Keys   string `key:"keys" required:"true" doc:"Redis glob of the keys as Atlantis sends them, such as pr/acme/infra/*"`
+	Kind   string `key:"kind" default:"any" oneof:"any outcome missing extra owner value" doc:"in what way they may differ"`
+	Reason string `key:"reason" required:"true" doc:"why that is accepted, shown with them"`
+	Until  string `key:"until" doc:"RFC 3339 time at which the rule ends, such as 2026-12-31T00:00:00Z; empty is never"`
+}
+
+// Ends is when the rule ends, zero for never. [Load] has checked the syntax.
+func (i Ignore) Ends() time.Time {
+	ends, _ := time.Parse(time.RFC3339, i.Until)
+	return ends
 }
 
 // Limits bounds what connections can cost.

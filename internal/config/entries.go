@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
+	"strings"
+	"time"
 )
 
-// entries checks the structured lists: priority rules and webhooks.
+// entries checks the structured lists: priority rules, webhooks and ignore
+// rules.
 func (k *checker) entries() {
 	for i, rule := range k.c.Queue.Priority.Rules {
 		name := fmt.Sprintf("priority.rules[%d]", i)
@@ -35,6 +38,20 @@ func (k *checker) entries() {
 		if u, err := url.Parse(hook.URL.Reveal()); hook.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 			k.fail(name+".url is not an http or https URL", "", "webhooks")
 		}
+	}
+	for i, rule := range k.c.Sidecar.Ignore {
+		k.ignore(fmt.Sprintf("sidecar.ignore[%d]", i), rule)
+	}
+}
+
+func (k *checker) ignore(name string, rule Ignore) {
+	const list = "sidecar.ignore"
+	k.entry(list, name, reflect.ValueOf(rule))
+	if _, err := time.Parse(time.RFC3339, rule.Until); err != nil && rule.Until != "" {
+		k.fail(fmt.Sprintf("%s.until is %s; expected a time such as 2026-12-31T00:00:00Z", name, quote(rule.Until)), "", list)
+	}
+	if rule.Keys != "" && strings.Trim(rule.Keys, "*") == "" && rule.Kind == "any" {
+		k.warn(name+" ignores every divergence: comparing proves nothing", "name the keys or the kind", list)
 	}
 }
 

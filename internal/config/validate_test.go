@@ -47,6 +47,10 @@ func TestContradictionsNameBothSides(t *testing.T) {
 		{"rule with wrong level", "enable-priority-queue: true\npriority: {rules: [{repos: [a], priority: top}]}", `config.yaml:2: priority.rules[0].priority is "top"; expected one of low, normal, high, critical`},
 		{"webhook without URL", "enable-events: true\nwebhooks: [{events: [a]}]", "config.yaml:2: webhooks[0].url is missing"},
 		{"webhook of another scheme", "enable-events: true\nwebhooks: [{url: 'ftp://h'}]", "config.yaml:2: webhooks[0].url is not an http or https URL"},
+		{"ignore rule without keys", "sidecar: {ignore: [{reason: r}]}", "config.yaml:1: sidecar.ignore[0].keys is missing"},
+		{"ignore rule without reason", "sidecar: {ignore: [{keys: 'pr/a/*'}]}", "config.yaml:1: sidecar.ignore[0].reason is missing"},
+		{"ignore rule of unknown kind", "sidecar: {ignore: [{keys: 'pr/a/*', reason: r, kind: other}]}", `config.yaml:1: sidecar.ignore[0].kind is "other"; expected one of any, outcome, missing, extra, owner, value`},
+		{"ignore rule until a day", "sidecar: {ignore: [{keys: 'pr/a/*', reason: r, until: 2026-12-31}]}", `config.yaml:1: sidecar.ignore[0].until is "2026-12-31"; expected a time such as 2026-12-31T00:00:00Z`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, _, err := loadText(t, tt.text)
@@ -72,6 +76,7 @@ func TestAdvice(t *testing.T) {
 		{"webhooks without events", "webhooks: [{url: 'http://h'}]", "webhooks is set but enable-events is false"},
 		{"certificate without TLS", "redis: {tls: {cert-file: c, key-file: k}}", "redis.tls.cert-file is set but redis.tls.enabled is false"},
 		{"rule for all", "enable-priority-queue: true\npriority: {rules: [{priority: high}]}", "matches every pull request"},
+		{"ignore everything", "sidecar: {ignore: [{keys: '*', reason: r}]}", "sidecar.ignore[0] ignores every divergence"},
 		{"long lease", "redis: {addr: 'a:1', lock-ttl: 3h}", "redis.lock-ttl is 3h but max-timeout is 2h: leases end at the shorter one"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -101,6 +106,20 @@ func TestModes(t *testing.T) {
 	c, _, err := loadText(t, "enhanced-locking: {enabled: false}")
 	require.NoError(t, err)
 	require.Equal(t, config.ModeLegacy, c.Sidecar.Mode)
+}
+
+// Ignore rules are read with their kind, any by default, and their end, never by default.
+func TestIgnoreRulesLoad(t *testing.T) {
+	c, warnings, err := loadText(t, "sidecar:\n  ignore:\n    - {keys: 'pr/a/*', reason: moved by hand}\n"+
+		"    - {keys: 'global/*', kind: extra, reason: known, until: 2026-12-31T00:00:00Z}\n")
+	require.NoError(t, err)
+	require.Empty(t, warnings)
+	require.Equal(t, []config.Ignore{
+		{Keys: "pr/a/*", Kind: "any", Reason: "moved by hand"},
+		{Keys: "global/*", Kind: "extra", Reason: "known", Until: "2026-12-31T00:00:00Z"},
+	}, c.Sidecar.Ignore)
+	require.Zero(t, c.Sidecar.Ignore[0].Ends())
+	require.Equal(t, time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC), c.Sidecar.Ignore[1].Ends())
 }
 
 // Validate sees what a program changed after loading.

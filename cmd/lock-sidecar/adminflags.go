@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lock-sidecar/lock-sidecar/client"
+)
+
+const (
+	envAdmin         = "LOCK_SIDECAR_ADMIN"
+	envTokenFile     = "LOCK_SIDECAR_TOKEN_FILE"
+	defaultTokenFile = "./data/admin.token"
+)
+
+// adminFlags are the flags of every command that asks a running sidecar; the
+// token is for all but wait.
+type adminFlags struct {
+	url       string
+	tokenFile string
+	timeout   time.Duration
+}
+
+func (f *adminFlags) register(cmd *cobra.Command, timeout time.Duration) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.url, "admin", client.DefaultURL, "`URL` of the sidecar's admin listener; also from "+envAdmin)
+	flags.DurationVar(&f.timeout, "timeout", timeout, "give up after this `time`")
+}
+
+func (f *adminFlags) registerToken(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.tokenFile, "token-file", defaultTokenFile, "`file` with the token, made by serve; also from "+envTokenFile)
+}
+
+// connect returns a client and the time that it has: flags over environment
+// over defaults.
+func (f *adminFlags) connect(cmd *cobra.Command, o Options) (context.Context, context.CancelFunc, *client.Client, error) {
+	value := func(flag, flagged, env string) string {
+		if text, ok := o.LookupEnv(env); ok && text != "" && !cmd.Flags().Changed(flag) {
+			return text
+		}
+		return flagged
+	}
+	c, err := client.New(client.Options{
+		URL:       value("admin", f.url, envAdmin),
+		TokenFile: value("token-file", f.tokenFile, envTokenFile),
+	})
+	if err != nil {
+		return nil, nil, nil, exit(codeUsage, err)
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
+	return ctx, cancel, c, nil
+}

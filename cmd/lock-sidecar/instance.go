@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/lock-sidecar/lock-sidecar/client"
+	"github.com/lock-sidecar/lock-sidecar/internal/admin"
+	"github.com/lock-sidecar/lock-sidecar/internal/config"
+	"github.com/lock-sidecar/lock-sidecar/internal/resp"
+	"github.com/lock-sidecar/lock-sidecar/legacy"
+	"github.com/lock-sidecar/lock-sidecar/locking"
+)
+
+var (
+	// errStopping is why a sidecar that ends is not ready.
+	errStopping = errors.New("shutting down")
+	// errAsked is why a sidecar ends that was asked to by its API.
+	errAsked = errors.New("shutdown requested")
+)
+
+// instance is the serve that runs, as the admin API sees it: it starts without
+// a store, has one and a server while it runs, and ends.
+type instance struct {
+	version string
+	mode    config.Mode
+	began   time.Time
+	end     context.CancelCauseFunc
+
+	mu    sync.Mutex
+	away  error // why it does not run now; nil while it does
+	store *legacy.Store
+	redis *resp.Server
+}
+
+var _ admin.Sidecar = (*instance)(nil)
+
+func newInstance(version string, c *config.Config, end context.CancelCauseFunc) *instance {
+	return &instance{
+		version: version,
+		mode:    c.Sidecar.Mode,
+		began:   time.Now(),
+		end:     end,
+		away: fmt.Errorf("opening %s; a process that holds it is named in the log and waited for up to %s",
+			filepath.Join(c.Sidecar.DataDir, legacy.FileName), c.Sidecar.OpenTimeout),
+	}
+}
+
+// run is called when the store is open and Atlantis is answered.
+func (i *instance) run(store *legacy.Store, redis *resp.Server) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.store, i.redis, i.away = store, redis, nil
+}
+
+// leave is called when that ends, with the reason.
+func (i *instance) leave(reason error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.away = reason
+}
+
+// now returns what there is at the moment. The store may be closed meanwhile,
+// which it says itself.
+func (i *instance) now() (store *legacy.Store, redis *resp.Server, away error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.store, i.redis, i.away
+}
+
+// Started is documented at admin.Sidecar. It stays nil while the sidecar stops.
+func (i *instance) Started() error {
+	if store, _, away := i.now(); store == nil {
+		return away
+	}
+	return nil
+}
+
+// Ready is documented at admin.Sidecar.
+func (i *instance) Ready() error {
+	store, _, away := i.now()
+	if away != nil {
+		return away
+	}
+	return store.Healthy()
+}
+
+// Status is documented at admin.Sidecar.
+func (i *instance) Status() client.Status {
+	s := client.Status{
+		Mode:               string(i.mode),
+		Repos:              []string{},
+		SafeFallbackReason: "mode legacy: answers come from atlantis.db already",
+		Backfill:           client.Backfill{State: "none"},
+		Version:            i.version,
+		UptimeSeconds:      time.Since(i.began).Seconds(),
+	}
+	store, redis, away := i.now()
+	if away != nil {
+		s.Legacy.Error = away.Error()
+		return s
+	}
+	s.StoreID = store.ID()
+	s.Connections = redis.Connections()
+	s.Legacy = legacyStatus(store)
+	return s
+}
+
+func legacyStatus(store *legacy.Store) client.Legacy {
+	s := client.Legacy{Whole: true} // it is the only store: what was answered OK is in it
+	if store.Opened().Foreign {
+		s.ForeignWrites = 1
+	}
+	counts, err := countRecords(store)
+	if err == nil {
+		s.ByKind, s.Records = &counts, counts.Total()
+		err = store.Healthy()
+	}
+	if err != nil {
+		s.Error = err.Error()
+	}
+	s.Healthy = err == nil
+	return s
+}
+
+func countRecords(store *legacy.Store) (client.Counts, error) {
+	byKind, err := store.Count()
+	return client.Counts{
+		ProjectLocks: byKind[locking.ProjectLock],
+		CommandLocks: byKind[locking.CommandLock],
+		PullStatuses: byKind[locking.PullStatus],
+	}, err
+}
+
+// Backup is documented at admin.Sidecar.
+func (i *instance) Backup(ctx context.Context, w io.Writer) (int64, error) {
+	store, _, away := i.now()
+	if away != nil {
+		return 0, fmt.Errorf("%w: %w", admin.ErrNotRunning, away)
+	}
+	return store.Backup(ctx, w)
+}
+
+// Shutdown is documented at admin.Sidecar.
+func (i *instance) Shutdown() { i.end(errAsked) }

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lock-sidecar/lock-sidecar/atlantis"
+	"github.com/lock-sidecar/lock-sidecar/internal/config"
+	"github.com/lock-sidecar/lock-sidecar/internal/metrics"
+	"github.com/lock-sidecar/lock-sidecar/internal/resp"
+	"github.com/lock-sidecar/lock-sidecar/locking"
+)
+
+// drainFor is how long commands under way may take when the sidecar ends. Idle
+// connections end at once.
+const drainFor = 5 * time.Second
+
+// redisOptions are the limits of the server that Atlantis takes for its Redis,
+// and what Atlantis must present.
+func redisOptions(c config.Sidecar) (resp.Options, error) {
+	certificate, err := serverTLS(c.Auth.TLS)
+	if err != nil {
+		return resp.Options{}, err
+	}
+	options := resp.DefaultOptions()
+	options.MaxConnections = c.Limits.MaxConnections
+	options.MaxBulk = int64(c.Limits.MaxValue)
+	options.MaxInFlight = max(options.MaxInFlight, 4*options.MaxBulk) // two of the largest commands
+	options.Password = c.Auth.Password.Reveal()
+	if c.Auth.Username != "" {
+		options.Username = c.Auth.Username
+	}
+	options.TLS = certificate
+	return options, nil
+}
+
+// newRedis makes that server, on a store.
+func newRedis(o resp.Options, version string, store locking.Store, registry prometheus.Registerer, log hclog.Logger) *resp.Server {
+	o.Logger, o.Registerer = log.Named("resp"), registry
+	return resp.NewServer(atlantis.New(atlantis.Options{
+		Store: store, StoreName: "legacy", Version: version,
+		Logger: log.Named("atlantis"), Registerer: registry, Operations: metrics.NewOperations(registry),
+	}), o)
+}
+
+// serverTLS returns nil if Atlantis connects without TLS.
+func serverTLS(c config.ServerTLS) (*tls.Config, error) {
+	if !c.Enabled {
+		return nil, nil
+	}
+	certificate, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+	if err != nil {
+		return nil, exit(codeUsage, fmt.Errorf("load certificate %s with key %s: %w", c.CertFile, c.KeyFile, err))
+	}
+	return &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// drainRedis lets commands under way end, and cuts those that do not.
+func drainRedis(redis *resp.Server, log hclog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), drainFor)
+	defer cancel()
+	if err := redis.Shutdown(ctx); err != nil {
+		log.Warn("connections cut", "error", err)
+	}
+}

@@ -1,0 +1,112 @@
+package main_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lock-sidecar/lock-sidecar/client"
+)
+
+// The line has who answers, what there is, and for how long.
+func TestStatusLine(t *testing.T) {
+	healthy := client.Legacy{Healthy: true, Whole: true, ByKind: &client.Counts{ProjectLocks: 7, CommandLocks: 1, PullStatuses: 9}}
+	foreign := healthy
+	foreign.ForeignWrites = 1
+	for name, c := range map[string]struct {
+		status client.Status
+		want   string
+		code   int
+	}{
+		"healthy": {
+			client.Status{Legacy: healthy, Connections: 1, UptimeSeconds: 3 * 60},
+			"legacy answers · 7 locks, 1 command lock, 9 pull statuses · atlantis.db whole · 1 connection · up 3m · v0.1.0\n", 0,
+		},
+		"written by another": {
+			client.Status{Legacy: foreign, UptimeSeconds: 59},
+			"legacy answers · 7 locks, 1 command lock, 9 pull statuses · atlantis.db whole · " +
+				"atlantis.db was written by another program before the start · 0 connections · up 59s · v0.1.0\n", 0,
+		},
+		"starting": {
+			client.Status{Legacy: client.Legacy{Error: "opening data/atlantis.db"}, UptimeSeconds: (26 * time.Hour).Seconds()},
+			"NOT HEALTHY: opening data/atlantis.db · atlantis.db NOT WHOLE · 0 connections · up 1d2h · v0.1.0\n", 1,
+		},
+		"failed": {
+			client.Status{Legacy: client.Legacy{Whole: true, Error: "takes no writes"}, Connections: 2, UptimeSeconds: (2*time.Hour + 5*time.Minute).Seconds()},
+			"NOT HEALTHY: takes no writes · atlantis.db whole · 2 connections · up 2h5m · v0.1.0\n", 1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.status.Version = "v0.1.0"
+			url := fakeAPI(t, func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(c.status) })
+			require.Equal(t, result{c.want, "", c.code}, run(t, "status", "--admin", url))
+
+			r := run(t, "status", "--json", "--admin", url)
+			require.Equal(t, c.code, r.code)
+			var got client.Status
+			require.NoError(t, json.Unmarshal([]byte(r.stdout), &got))
+			require.Equal(t, c.status, got)
+		})
+	}
+}
+
+// Address and token come from flags, or from the environment.
+func TestStatusTakesAddressAndTokenFromTheEnvironment(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte("the-token"), 0o600))
+	url := fakeAPI(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer the-token" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_, _ = io.WriteString(w, `{"legacy":{"healthy":true}}`)
+	})
+	env := map[string]string{"LOCK_SIDECAR_ADMIN": url, "LOCK_SIDECAR_TOKEN_FILE": file}
+	require.Equal(t, 0, runWith(t, env, "status").code)
+
+	wrong := map[string]string{"LOCK_SIDECAR_ADMIN": closedPort(t), "LOCK_SIDECAR_TOKEN_FILE": "/nonexistent"}
+	require.Equal(t, 0, runWith(t, wrong, "status", "--admin", url, "--token-file", file).code, "a flag wins")
+}
+
+// Each way to get no answer has its exit code and a line that says what to do.
+func TestCommandsThatGetNoAnswer(t *testing.T) {
+	answering := func(code int, body string) string {
+		return fakeAPI(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(code)
+			_, _ = io.WriteString(w, body)
+		})
+	}
+	for name, c := range map[string]struct {
+		url  string
+		code int
+		want string
+	}{
+		"nobody listens":     {closedPort(t), 3, "is the sidecar running? start it with `lock-sidecar serve` or set --admin"},
+		"wrong token":        {answering(401, ""), 4, "--token-file"},
+		"refused by a guard": {answering(403, `{"error":"no","hint":"do x","code":"guard"}`), 4, "no; do x"},
+		"conflict":           {answering(409, `{"error":"no","hint":"do x","code":"conflict"}`), 4, "no; do x"},
+		"cannot do it now":   {answering(503, `{"error":"no","hint":"do x","code":"unreachable"}`), 3, "no; do x"},
+		"a stranger":         {answering(200, "hello"), 3, "is a lock-sidecar listening there?"},
+		"a stranger's error": {answering(500, "hello"), 3, "is a lock-sidecar listening there?"},
+	} {
+		file := filepath.Join(t.TempDir(), "b.db")
+		for _, args := range [][]string{{"status"}, {"status", "--json"}, {"shutdown"}, {"backup", file}} {
+			if args[0] == "backup" && name == "a stranger" {
+				c.want = "receive backup: unexpected EOF"
+			}
+			r := run(t, append(args, "--admin", c.url, "--token-file", "/nonexistent/admin.token")...)
+			require.Equal(t, c.code, r.code, "%s %s", name, args)
+			require.Empty(t, r.stdout)
+			r.isOneLine(t)
+			require.Contains(t, r.stderr, c.want, "%s %s", name, args)
+		}
+		require.NoFileExists(t, file)
+		require.NoFileExists(t, file+".partial")
+	}
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/lock-sidecar/lock-sidecar/internal/admin"
+	"github.com/lock-sidecar/lock-sidecar/internal/config"
+	"github.com/lock-sidecar/lock-sidecar/legacy"
+)
+
+// openLegacy opens atlantis.db, which can take as long as its holder, and says
+// what it found.
+func openLegacy(ctx context.Context, c config.Sidecar, log hclog.Logger) (*legacy.Store, error) {
+	store, err := legacy.Open(ctx, legacy.Options{Dir: c.DataDir, OpenTimeout: c.OpenTimeout, Logger: log.Named("legacy")})
+	if err != nil {
+		return nil, err
+	}
+	log.Info("enhanced locking system disabled", "mode", string(c.Mode))
+	counts, err := countRecords(store)
+	if err != nil {
+		log.Warn("records not counted", "error", err)
+	}
+	found := []any{"path", store.Path(), "locks", counts.ProjectLocks, "command_locks", counts.CommandLocks, "pull_statuses", counts.PullStatuses}
+	switch opened := store.Opened(); {
+	case opened.Created:
+		log.Info("created a new database", found...)
+	case opened.TookOver:
+		log.Info("took over the database of Atlantis", found...)
+	case opened.Foreign:
+		log.Warn("database was written by another program since the last run", found...)
+	default:
+		log.Info("opened the database", found...)
+	}
+	return store, nil
+}
+
+// closeLegacy ends what reads the file, and closes it after its last commit.
+func closeLegacy(store *legacy.Store, web *admin.Server, log hclog.Logger) {
+	web.Drain()
+	if err := store.Close(); err != nil {
+		log.Error("database not closed", "path", store.Path(), "error", err)
+	}
+}

@@ -1,0 +1,30 @@
+package admin
+
+import (
+	"net/http"
+)
+
+// front says what this is. It has no data of the sidecar in it: it is open.
+func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
+	answerText(w, http.StatusOK, `lock-sidecar: keeps the locks of the Atlantis next to it.
+
+  /livez /readyz /startupz   health
+  /metrics                   Prometheus
+  /api/v1/status             GET, with the token in admin.token of the data directory
+  /api/v1/backup             GET, a copy of atlantis.db
+  /api/v1/shutdown           POST
+
+On the command line: lock-sidecar status, backup FILE, wait, shutdown.`)
+}
+
+func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+	answerJSON(w, http.StatusOK, s.options.Sidecar.Status())
+}
+
+func (s *Server) shutdown(w http.ResponseWriter, r *http.Request) {
+	s.log.Info("shutdown requested", "remote", r.RemoteAddr)
+	answerJSON(w, http.StatusAccepted, struct {
+		Stopping bool `json:"stopping"`
+	}{true})
+	s.options.Sidecar.Shutdown() // the server waits for this answer before it closes
+}

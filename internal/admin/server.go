@@ -1,0 +1,106 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// What one client can cost. Requests are small and answers are made at once;
+// a backup has deadlines of its own.
+const (
+	maxHeader     = 8 << 10 // bytes
+	maxBody       = 1 << 20 // bytes
+	maxConcurrent = 64      // requests, health not counted
+	readHeader    = 5 * time.Second
+	readRequest   = 10 * time.Second
+	writeAnswer   = 30 * time.Second
+	keepIdle      = 60 * time.Second
+)
+
+// Options of a server. Sidecar, Token and Gatherer are required.
+type Options struct {
+	Sidecar Sidecar
+	// Token opens the API; with an empty one it stays shut.
+	Token string
+	// Gatherer gives what /metrics shows.
+	Gatherer prometheus.Gatherer
+	// Hosts are the names by which the API may be asked beside localhost and IP
+	// addresses.
+	Hosts []string
+	// Logger gets what goes wrong in a connection, and who asked for a
+	// shutdown or a backup; nil discards it.
+	Logger hclog.Logger
+}
+
+// Server answers HTTP for one sidecar, on as many listeners as it is given.
+type Server struct {
+	options Options
+	log     hclog.Logger
+	full    *http.Server // health, metrics and API
+	open    *http.Server // health and metrics
+	cancel  context.CancelFunc
+}
+
+// New returns a server that does not listen yet.
+func New(o Options) *Server {
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	s := &Server{options: o, log: o.Logger}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.full = s.newHTTP(ctx, s.routes(s.openRoutes(), s.apiRoutes()))
+	s.open = s.newHTTP(ctx, s.routes(s.openRoutes()))
+	return s
+}
+
+func (s *Server) newHTTP(ctx context.Context, h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: readHeader,
+		ReadTimeout:       readRequest,
+		WriteTimeout:      writeAnswer,
+		IdleTimeout:       keepIdle,
+		MaxHeaderBytes:    maxHeader,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ErrorLog:          s.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+	}
+}
+
+// Serve answers health, metrics and the API on l until Shutdown, and then
+// returns nil. Any other end is an error. It closes l.
+func (s *Server) Serve(l net.Listener) error { return serve(s.full, l) }
+
+// ServeMetrics is Serve without the API.
+func (s *Server) ServeMetrics(l net.Listener) error { return serve(s.open, l) }
+
+func serve(server *http.Server, l net.Listener) error {
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// Drain ends the backups under way and refuses new ones, so that nobody reads
+// the store any more. Everything else goes on being answered.
+func (s *Server) Drain() { s.cancel() }
+
+// Shutdown closes the listeners, waits for the requests under way, and cuts
+// those that are left when ctx is done.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.cancel()
+	var errs []error
+	for _, server := range []*http.Server{s.full, s.open} {
+		if err := server.Shutdown(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("shut down HTTP: %w", err), server.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
