@@ -1,0 +1,49 @@
+package embedded
+
+import (
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/lock-sidecar/lock-sidecar/locking"
+)
+
+// What the external tests need of the inside.
+
+// LimitSize makes every commit fail that needs more bytes than that, until the
+// file is opened anew.
+func (s *Store) LimitSize(bytes int) {
+	s.turn <- struct{}{}
+	defer s.release()
+	s.file.DB.MaxSize = bytes
+}
+
+// Hold takes the turn, as a commit that takes its time does.
+func (s *Store) Hold() (release func()) {
+	s.turn <- struct{}{}
+	return s.release
+}
+
+// LastTx is bbolt's id of the last committed transaction.
+func (s *Store) LastTx() (id int) {
+	s.turn <- struct{}{}
+	defer s.release()
+	_ = s.file.DB.View(func(tx *bolt.Tx) error { id = tx.ID(); return nil })
+	return id
+}
+
+// Kept is what is kept with a record.
+type Kept struct {
+	Version, Fence, Epoch uint64
+	AcquiredAt            int64
+	Op, Origin            string
+}
+
+// Kept reads what is kept with a committed record.
+func (s *Store) Kept(key locking.Key) (k Kept) {
+	s.turn <- struct{}{}
+	defer s.release()
+	_ = s.look(s.tx, key.Partition(), func(b *bolt.Bucket) {
+		r := decode(b.Get([]byte(key.String())))
+		k = Kept{r.version, r.fence, r.epoch, r.acquiredAt, string(r.op), r.origin}
+	})
+	return k
+}

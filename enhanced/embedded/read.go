@@ -1,0 +1,103 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/lock-sidecar/lock-sidecar/internal/boltfile"
+	"github.com/lock-sidecar/lock-sidecar/locking"
+)
+
+// Get is documented at locking.Store. With CommitEvery above 0 what it returns
+// may not be durable yet.
+func (s *Store) Get(ctx context.Context, key locking.Key) (locking.Record, error) {
+	var r locking.Record
+	err := s.read(ctx, key.Partition(), func(b *bolt.Bucket) {
+		r = decode(b.Get([]byte(key.String()))).as(key)
+	})
+	if err == nil && !r.Exists() {
+		err = locking.ErrNotFound
+	}
+	return r, err
+}
+
+// Scan is documented at locking.Store. Each partition is copied before any of
+// it is yielded, so that a slow consumer holds nothing back.
+func (s *Store) Scan(ctx context.Context, match locking.Pattern) iter.Seq2[locking.Record, error] {
+	return func(yield func(locking.Record, error) bool) {
+		for p := range locking.Partitions {
+			var found []locking.Record
+			if err := s.read(ctx, p, func(b *bolt.Bucket) { found = matching(b, p, match) }); err != nil {
+				yield(locking.Record{}, err)
+				return
+			}
+			for _, r := range found {
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// matching reads the records of a partition that match. Keys that belong
+// nowhere or elsewhere are not shown.
+func matching(b *bolt.Bucket, partition int, match locking.Pattern) (found []locking.Record) {
+	from := []byte(match.Prefix())
+	c := b.Cursor()
+	for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, from); k, v = c.Next() {
+		wire := string(k)
+		if !match.Match(wire) {
+			continue
+		}
+		if key, err := locking.ParseKey(wire); err == nil && key.Partition() == partition && v != nil {
+			found = append(found, decode(v).as(key))
+		}
+	}
+	return found
+}
+
+// read runs fn in turn on what may be shown of a partition.
+func (s *Store) read(ctx context.Context, partition int, fn func(*bolt.Bucket)) error {
+	if err := s.take(ctx); err != nil {
+		return err
+	}
+	defer s.release()
+	var tx *bolt.Tx
+	if s.every > 0 {
+		tx = s.tx
+	}
+	return s.look(tx, partition, fn)
+}
+
+// look runs fn on a partition as it is in tx; nil is as committed. What it
+// cannot read is the end of the file.
+func (s *Store) look(tx *bolt.Tx, partition int, fn func(*bolt.Bucket)) error {
+	if s.fault != nil {
+		return s.fault
+	}
+	inside := func(tx *bolt.Tx) (err error) {
+		defer boltfile.Recover(&err)()
+		fn(tx.Bucket(name(partition)))
+		return nil
+	}
+	var err error
+	if tx != nil {
+		err = inside(tx)
+	} else {
+		err = s.file.View(func(tx *bolt.Tx) error {
+			if err := s.same(tx, partition); err != nil {
+				return err
+			}
+			return inside(tx)
+		})
+	}
+	if err != nil {
+		return s.fail(fmt.Errorf("read: %w", err))
+	}
+	return nil
+}
