@@ -1,0 +1,97 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/lock-sidecar/lock-sidecar/locking"
+)
+
+var (
+	errNotJoined = errors.New("store was not joined yet")
+	errDial      = errors.New("connect to redis")
+	errConflict  = errors.New("somebody else joined at the same time")
+	errReplicas  = errors.New("too few replicas have the write in time")
+	errReply     = errors.New("reply of the script is malformed")
+)
+
+// explain turns what go-redis returned into an error of package locking where
+// there is one for it. A write that may have been made is ErrUnknownResult.
+func explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	var reply redis.Error
+	var unknown *unknownError
+	switch {
+	case errors.As(err, &unknown):
+		return err
+	case errors.Is(err, redis.ErrClosed):
+		return locking.ErrClosed
+	case errors.As(err, &reply):
+		return explainReply(reply)
+	case errors.Is(err, errDial), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
+		return err // no connection, so nothing was sent
+	}
+	return &unknownError{err}
+}
+
+// unknownError is ErrUnknownResult with its cause, which can be taken out
+// again where nothing depends on the result.
+type unknownError struct{ cause error }
+
+func (e *unknownError) Error() string {
+	return locking.ErrUnknownResult.Error() + ": " + e.cause.Error()
+}
+
+func (e *unknownError) Unwrap() []error { return []error{locking.ErrUnknownResult, e.cause} }
+
+// explainReply reads an error reply. All but PARTIAL mean that nothing was written.
+func explainReply(reply redis.Error) error {
+	code, text, _ := strings.Cut(reply.Error(), " ")
+	switch code {
+	case "STORE_LOST":
+		return fmt.Errorf("%w: %s", locking.ErrStoreLost, text)
+	case "NOT_OWNER":
+		return notOwner(text)
+	case "STALE":
+		return fmt.Errorf("%w: %s", locking.ErrStale, text)
+	case "SCHEMA":
+		return wrongSchema(text)
+	case "PARTIAL":
+		return &unknownError{fmt.Errorf("only a part was written: %s", text)}
+	case "CONFLICT":
+		return errConflict
+	}
+	if strings.Contains(text, "unauthenticated") { // what Redis says to a long command instead of NOAUTH
+		return fmt.Errorf("redis refused: NOAUTH a password is wanted: %w", reply)
+	}
+	return fmt.Errorf("redis refused: %w", reply)
+}
+
+func notOwner(owner string) error {
+	return fmt.Errorf("%w: it is owned by %s; give this sidecar another key prefix, or have its owner admit it", locking.ErrNotOwner, locking.Printable(owner))
+}
+
+func wrongSchema(found string) error {
+	return fmt.Errorf("store has schema %s and this version knows schema %s: use the version that wrote it, or another key prefix", locking.Printable(found), schema)
+}
+
+// noWrite is the error of an operation that has changed no record: what
+// became of its own request does not matter.
+func noWrite(doing string, err error) error {
+	if unknown, ok := errors.AsType[*unknownError](err); ok {
+		err = unknown.cause
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// temporary reports whether a read may simply be sent again: the connection
+// failed, and there is time left.
+func temporary(ctx context.Context, err error) bool {
+	return ctx.Err() == nil && (errors.Is(err, locking.ErrUnknownResult) || errors.Is(err, errDial))
+}

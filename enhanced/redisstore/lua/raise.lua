@@ -1,0 +1,8 @@
+-- KEYS[1] head
+-- ARGV[1..6] as in check.lua, ARGV[7] the new epoch
+-- Returns {seq}.
+-- After a write without an answer: with a higher epoch in the head, that write
+-- is refused as STALE should it still arrive.
+
+redis.call('HSET', KEYS[1], 'epoch', ARGV[7])
+return {head.seq}
