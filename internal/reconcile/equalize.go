@@ -1,0 +1,172 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lock-sidecar/lock-sidecar/locking"
+	"github.com/lock-sidecar/lock-sidecar/shadow"
+)
+
+const (
+	// abreast is how many partitions are made equal at a time.
+	abreast = 4
+	// reportEvery is the time between two log lines of progress.
+	reportEvery = 2 * time.Second
+)
+
+// all makes every key equal: those of the authority, and those that only the
+// follower has.
+func (r *Reconciler) all(ctx context.Context, b shadow.Backlog) error {
+	r.mu.Lock()
+	filling := r.filling
+	r.mu.Unlock()
+	keys, err := r.everyKey(ctx)
+	if err != nil {
+		r.progressed(Progress{State: "failed"})
+		return err
+	}
+	total := 0
+	for _, part := range keys {
+		total += len(part)
+	}
+	r.Logger.Info("making every record equal", "reason", b.Why, "records", total)
+	r.progressed(Progress{State: "running", Total: total})
+	err = r.equalize(ctx, keys, filling)
+	if err == nil { // what was touched meanwhile and is in neither listing
+		err = r.catchUp(ctx, filling)
+	}
+	if err != nil {
+		r.failed()
+		return err
+	}
+	if !r.Follower.FinishAll(b.Mark) {
+		return nil // somebody wants it all over again
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.filled, r.filling = true, false
+	r.progress.State, r.progress.Done = "done", r.progress.Total
+	r.remember()
+	r.Logger.Info("every record is equal", "records", total)
+	return nil
+}
+
+// catchUp makes the keys equal that are dirty one by one.
+func (r *Reconciler) catchUp(ctx context.Context, filling bool) error {
+	var keys parts
+	for _, key := range r.Follower.Dirty() {
+		keys.add(key)
+	}
+	return r.equalize(ctx, keys, filling)
+}
+
+// parts are keys by partition.
+type parts [locking.Partitions][]locking.Key
+
+func (p *parts) add(key locking.Key) { p[key.Partition()] = append(p[key.Partition()], key) }
+
+// everyKey lists the keys of both stores.
+func (r *Reconciler) everyKey(ctx context.Context) (parts, error) {
+	var keys parts
+	seen := map[locking.Key]struct{}{}
+	for record, err := range r.Router.Scan(ctx, locking.All) {
+		if err != nil {
+			return keys, fmt.Errorf("list the authority: %w", err)
+		}
+		seen[record.Key] = struct{}{}
+		keys.add(record.Key)
+	}
+	for record, err := range r.Guard.Scan(ctx, locking.All) {
+		if err != nil {
+			return keys, fmt.Errorf("list the follower: %w", err)
+		}
+		if _, both := seen[record.Key]; !both {
+			keys.add(record.Key)
+		}
+	}
+	return keys, nil
+}
+
+// equalize makes the keys equal, in batches, a few partitions at a time, not
+// faster than the rate. Keys that are missed again meanwhile are dirty again.
+func (r *Reconciler) equalize(ctx context.Context, keys parts, filling bool) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var all sync.WaitGroup
+	turn := make(chan struct{}, abreast)
+	pace := newPace(r.Rate)
+	reported := time.Now()
+	for _, part := range keys {
+		if len(part) == 0 {
+			continue
+		}
+		turn <- struct{}{}
+		all.Go(func() {
+			defer func() { <-turn }()
+			for batch := range slices.Chunk(part, shadow.EqualizeBatch) {
+				r.pause(ctx, pace.delay(len(batch)))
+				if _, err := r.Router.Equalize(ctx, batch, filling); err != nil && !errors.Is(err, shadow.ErrMissed) {
+					cancel(fmt.Errorf("make records equal: %w", err))
+					return
+				}
+				r.advance(len(batch), &reported)
+			}
+		})
+	}
+	all.Wait()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return ctx.Err()
+}
+
+func (r *Reconciler) advance(n int, reported *time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.progress.State != "running" {
+		return
+	}
+	r.progress.Done = min(r.progress.Done+n, r.progress.Total)
+	if time.Since(*reported) > reportEvery {
+		*reported = time.Now()
+		r.Logger.Info("making records equal", "done", r.progress.Done, "total", r.progress.Total)
+	}
+}
+
+func (r *Reconciler) progressed(p Progress) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.progress = p
+}
+
+func (r *Reconciler) failed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.progress.State = "failed"
+}
+
+// pace spreads work over time.
+type pace struct {
+	mu   sync.Mutex
+	rate int // a second
+	next time.Time
+}
+
+func newPace(rate int) *pace { return &pace{rate: rate, next: time.Now()} }
+
+// delay returns how long to wait before n more.
+func (p *pace) delay(n int) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wait := time.Until(p.next)
+	if wait < 0 {
+		p.next, wait = time.Now(), 0
+	}
+	p.next = p.next.Add(time.Duration(n) * time.Second / time.Duration(p.rate))
+	return wait
+}

@@ -1,0 +1,75 @@
+package reconcile
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/lock-sidecar/lock-sidecar/enhanced"
+)
+
+// MemoryName is the name of the file in the data directory.
+const MemoryName = "follower.json"
+
+// Memory keeps what is remembered of the follower's store over restarts. What
+// is not there is forgotten, which costs a comparison of every record and
+// nothing else.
+type Memory struct{ path string }
+
+// MemoryIn returns the memory of a data directory.
+func MemoryIn(dir string) Memory { return Memory{filepath.Join(dir, MemoryName)} }
+
+// Remembered is the content of the file.
+type Remembered struct {
+	enhanced.Known
+	Filled bool `json:"filled"` // every record of the authority was brought to this store once
+}
+
+// Load returns what is remembered, the zero value if there is nothing to read.
+func (m Memory) Load() Remembered {
+	var r Remembered
+	b, err := os.ReadFile(m.path)
+	if err != nil || json.Unmarshal(b, &r) != nil {
+		return Remembered{}
+	}
+	return r
+}
+
+// Save replaces the content, whole or not at all.
+func (m Memory) Save(r Remembered) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", MemoryName, err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(m.path), MemoryName+".*")
+	if err != nil {
+		return fmt.Errorf("save %s: %w", MemoryName, err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(append(b, '\n'))
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), m.path)
+	}
+	if err != nil {
+		return fmt.Errorf("save %s: %w", MemoryName, err)
+	}
+	return nil
+}
+
+// remember saves what is known of the store now.
+func (r *Reconciler) remember() {
+	if err := r.Memory.Save(Remembered{r.Store.Known(), r.filled}); err != nil {
+		r.Logger.Warn("cannot remember the follower", "error", err)
+	}
+}
+
+// Remember saves what is known of the follower's store, as at a clean stop.
+func (r *Reconciler) Remember() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.storeID != "" {
+		r.remember()
+	}
+}

@@ -1,0 +1,185 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/lock-sidecar/lock-sidecar/compare"
+	"github.com/lock-sidecar/lock-sidecar/enhanced"
+	"github.com/lock-sidecar/lock-sidecar/locking"
+	"github.com/lock-sidecar/lock-sidecar/shadow"
+)
+
+const (
+	// joinTimeout bounds one look at the store's identity.
+	joinTimeout = 2 * time.Second
+	// interruptTimeout bounds it together with the wait for what the follower is
+	// doing at that moment, which has a budget of its own.
+	interruptTimeout = 5 * time.Second
+	// lookEvery is how often the store's identity is looked at while all is
+	// well: an emptied store that nobody asks is noticed within this.
+	lookEvery = 2 * time.Second
+	// maxWait bounds the wait between two tries, so that a follower that is back
+	// is equal again within some seconds.
+	maxWait = 5 * time.Second
+)
+
+// neverStarted is why every key of a new store is to be made equal.
+const neverStarted = "the store was never filled"
+
+// Guard is what the reconciler asks of the guard around the follower's store.
+type Guard interface {
+	locking.Store
+	// Reset lets operations through again; the store has just answered.
+	Reset()
+}
+
+// Options of a Reconciler. All but Unclean, Rate and RetryBase are required.
+type Options struct {
+	Router   *shadow.Router
+	Follower *shadow.Follower
+	Store    enhanced.Store
+	Guard    Guard // around Store
+	Ledger   *compare.Ledger
+	Memory   Memory
+	Logger   hclog.Logger
+	// Unclean is why changes may have been missed before this start, "" if none
+	// were. What is overwritten then is recorded with it as the cause.
+	Unclean string
+	// Rate is how many keys a second are made equal at most; 0 is 20,000.
+	Rate int
+	// RetryBase is the wait after a first failure, doubled to at most 5 s; 0 is 1 s.
+	RetryBase time.Duration
+}
+
+// Reconciler keeps the follower in step. Run does the work; the other methods
+// are safe for concurrent use.
+type Reconciler struct {
+	Options
+	looked time.Time // when the store was last joined; zero: it is to be joined now. Run's own.
+
+	mu       sync.Mutex
+	joined   bool
+	since    time.Time // when joined last changed
+	storeID  string
+	err      error // why it is not joined, or the last try failed
+	filled   bool  // every record was brought to this store once
+	filling  bool  // none ever was: what it lacks is no divergence
+	progress Progress
+	lostN    uint64
+}
+
+// Progress of making every key equal.
+type Progress struct {
+	State string `json:"state"` // none, running, done, failed
+	Done  int    `json:"done"`
+	Total int    `json:"total"`
+}
+
+// State is what the reconciler knows of the follower's store.
+type State struct {
+	Joined   bool
+	Since    time.Time // when Joined last changed
+	StoreID  string
+	Err      error
+	Progress Progress
+	Lost     uint64 // how often the store was not the one it was
+}
+
+// New returns a reconciler that has joined nothing yet.
+func New(o Options) *Reconciler {
+	if o.Rate == 0 {
+		o.Rate = 20_000
+	}
+	if o.RetryBase == 0 {
+		o.RetryBase = time.Second
+	}
+	return &Reconciler{Options: o, since: time.Now(), err: errors.New("not joined yet"), progress: Progress{State: "none"}}
+}
+
+// State returns what is known of the follower's store.
+func (r *Reconciler) State() State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return State{Joined: r.joined, Since: r.since, StoreID: r.storeID, Err: r.err, Progress: r.progress, Lost: r.lostN}
+}
+
+// Run keeps the follower in step until ctx ends.
+func (r *Reconciler) Run(ctx context.Context) {
+	wait := r.RetryBase
+	for ctx.Err() == nil {
+		did, err := r.step(ctx)
+		switch {
+		case err != nil:
+			r.note(err)
+			r.looked = time.Time{} // it may be another store
+			r.pause(ctx, wait)
+			wait = min(2*wait, maxWait)
+		default:
+			r.recovered()
+			wait = r.RetryBase
+			if !did {
+				r.idle(ctx)
+			}
+		}
+	}
+}
+
+// step looks at the store, if it is time to, and does what is to be done now, if
+// anything.
+func (r *Reconciler) step(ctx context.Context) (did bool, err error) {
+	if time.Since(r.looked) >= lookEvery {
+		if err := r.join(ctx); err != nil {
+			return false, err
+		}
+		r.looked = time.Now()
+	}
+	switch b := r.Follower.Backlog(); {
+	case b.All:
+		return true, r.all(ctx, b)
+	case b.Dirty > 0:
+		return true, r.catchUp(ctx, false)
+	}
+	return false, nil
+}
+
+// note keeps an error for status, and logs it when it is news.
+func (r *Reconciler) note(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil || r.err.Error() != err.Error() {
+		r.Logger.Warn("follower is not in step", "error", err)
+	}
+	r.err = err
+}
+
+// recovered forgets the last error.
+func (r *Reconciler) recovered() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = nil
+}
+
+func (r *Reconciler) pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// idle waits until something may be to do.
+func (r *Reconciler) idle(ctx context.Context) {
+	t := time.NewTimer(lookEvery)
+	defer t.Stop()
+	select {
+	case <-r.Follower.Dirtied():
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,162 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"time"
+
+	"github.com/lock-sidecar/lock-sidecar/compare"
+	"github.com/lock-sidecar/lock-sidecar/locking"
+	"github.com/lock-sidecar/lock-sidecar/shadow"
+)
+
+// Errors of Verify and Repair.
+var (
+	// ErrNoFollower: there is nothing to compare with.
+	ErrNoFollower = errors.New("follower cannot be reached")
+	// ErrBehind: the follower did not catch up in time, so that a comparison
+	// would say nothing.
+	ErrBehind = errors.New("follower is behind")
+)
+
+// Verified is what a comparison of both stores came to.
+type Verified struct {
+	compare.Verification
+	Differing []compare.Divergence // that no rule ignores
+}
+
+// Verify waits until the follower has caught up and compares both stores, both
+// ways. A key that differs in the listings is looked at again in its own order
+// before it is reported. It may go on under traffic: what the follower misses
+// meanwhile it waits for, and begins again. It returns ErrNoFollower or
+// ErrBehind if there is no verdict to be had.
+func (r *Reconciler) Verify(ctx context.Context) (Verified, error) {
+	none := Verified{Verification: compare.Verification{Verdict: compare.None}}
+	for {
+		if err := r.settle(ctx); err != nil {
+			return none, err
+		}
+		began, store := time.Now(), r.State().StoreID
+		compared, differing, err := r.compare(ctx)
+		switch {
+		case errors.Is(err, shadow.ErrMissed), err == nil && store != r.State().StoreID:
+			continue
+		case err != nil:
+			return none, err
+		}
+		v := Verified{compare.Judge(began, compared, len(differing), nil), differing}
+		r.Ledger.Verified(v.Verification)
+		return v, nil
+	}
+}
+
+// compare compares both stores and records what differs.
+func (r *Reconciler) compare(ctx context.Context) (compared int, differing []compare.Divergence, err error) {
+	suspects, compared, err := r.suspects(ctx)
+	if err != nil {
+		return compared, nil, err
+	}
+	for _, part := range suspects {
+		for batch := range slices.Chunk(part, shadow.EqualizeBatch) {
+			found, err := r.Router.Check(ctx, batch)
+			switch {
+			case err == nil, errors.Is(err, shadow.ErrMissed):
+			case ctx.Err() != nil:
+				err = r.behind()
+			default:
+				err = fmt.Errorf("%w: %w", ErrNoFollower, err)
+			}
+			if err != nil {
+				return compared, differing, err
+			}
+			for _, d := range found {
+				if r.Ledger.Diverged(d) {
+					differing = append(differing, d)
+				}
+			}
+		}
+	}
+	return compared, differing, nil
+}
+
+// settle waits until the follower has missed nothing and has done what waits.
+func (r *Reconciler) settle(ctx context.Context) error {
+	for {
+		state, backlog := r.State(), r.Follower.Backlog()
+		if state.Joined && backlog.InStep() {
+			if r.Follower.Drain(ctx) != nil {
+				return r.behind()
+			}
+			return nil
+		}
+		r.pause(ctx, 20*time.Millisecond)
+		if ctx.Err() == nil {
+			continue
+		}
+		if !state.Joined {
+			return fmt.Errorf("%w: %w", ErrNoFollower, state.Err)
+		}
+		return r.behind()
+	}
+}
+
+func (r *Reconciler) behind() error {
+	backlog := r.Follower.Backlog()
+	return fmt.Errorf("%w: %d changes wait and %d keys are not in step; try again, or with a longer --timeout",
+		ErrBehind, backlog.Pending, backlog.Dirty)
+}
+
+// suspects compares the listings of both stores and returns the keys on which
+// they differ, and how many keys they have together.
+func (r *Reconciler) suspects(ctx context.Context) (parts, int, error) {
+	var suspects parts
+	seed := maphash.MakeSeed()
+	authority := map[locking.Key]uint64{}
+	for record, err := range r.Router.Scan(ctx, locking.All) {
+		if err != nil {
+			return suspects, 0, fmt.Errorf("list the authority: %w", err)
+		}
+		authority[record.Key] = maphash.Bytes(seed, record.Value)
+	}
+	compared := len(authority)
+	for record, err := range r.Guard.Scan(ctx, locking.All) {
+		if err != nil {
+			return suspects, 0, fmt.Errorf("%w: list the follower: %w", ErrNoFollower, err)
+		}
+		digest, both := authority[record.Key]
+		if !both {
+			compared++
+		}
+		if !both || digest != maphash.Bytes(seed, record.Value) {
+			suspects.add(record.Key)
+		}
+		delete(authority, record.Key)
+	}
+	for key := range authority {
+		suspects.add(key)
+	}
+	return suspects, compared, nil
+}
+
+// Repair verifies, and makes every key equal on which the stores differ,
+// unless dry is true. The verdict is that from before; nothing is dirty after.
+func (r *Reconciler) Repair(ctx context.Context, dry bool) (Verified, error) {
+	v, err := r.Verify(ctx)
+	if err != nil || dry {
+		return v, err
+	}
+	keys := make([]locking.Key, len(v.Differing))
+	for i, d := range v.Differing {
+		if keys[i], err = locking.ParseKey(d.Record); err != nil {
+			return v, err
+		}
+	}
+	r.Follower.MarkRecorded(keys)
+	if err := r.catchUp(ctx, false); err != nil {
+		return v, err
+	}
+	return v, r.settle(ctx)
+}

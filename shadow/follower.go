@@ -1,0 +1,164 @@
+package shadow
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/lock-sidecar/lock-sidecar/compare"
+	"github.com/lock-sidecar/lock-sidecar/internal/metrics"
+	"github.com/lock-sidecar/lock-sidecar/locking"
+)
+
+// Why keys are dirty; divergences that are found when they are made equal
+// again show it as their cause.
+const (
+	MissedFull   = "missed: queue full"
+	MissedError  = "missed: follower failed"
+	MissedAway   = "missed: authority's own result unknown"
+	MissedClosed = "missed: follower closed"
+)
+
+// Follower does what the authority has done, behind it, and compares. Start
+// its workers with NewFollower, end them with Close.
+type Follower struct {
+	store   locking.Store
+	ledger  *compare.Ledger
+	metrics *metrics.Operations
+	log     hclog.Logger
+	now     func() time.Time
+
+	mu       sync.Mutex
+	dirt     dirt
+	position uint64 // of the task queued last
+	bytes    int    // of the tasks that wait
+	pending  int
+	queues   [locking.Partitions][]*task
+	closed   bool
+	progress chan struct{} // closed when a task is done; nil while nobody waits
+	missed   uint64
+
+	wake    [locking.Partitions]chan struct{}
+	busy    [locking.Partitions]chan struct{} // has an element while a task is being done
+	dirtied chan struct{}                     // has an element when something may be to do for a reconciler
+	workers sync.WaitGroup
+	cancel  context.CancelFunc
+}
+
+// FollowerOptions are what a Follower works with; all but Now are required.
+type FollowerOptions struct {
+	// Store is the follower's store, behind a guard that bounds the time of each
+	// operation and turns panics into errors.
+	Store   locking.Store
+	Ledger  *compare.Ledger
+	Metrics *metrics.Operations
+	Logger  hclog.Logger
+	Now     func() time.Time // nil: time.Now
+}
+
+// NewFollower starts a follower. It owns a goroutine for each partition.
+func NewFollower(o FollowerOptions) *Follower {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	f := &Follower{
+		store: o.Store, ledger: o.Ledger, metrics: o.Metrics, log: o.Logger, now: o.Now,
+		dirt: newDirt(), dirtied: make(chan struct{}, 1), cancel: cancel,
+	}
+	for p := range f.queues {
+		f.wake[p], f.busy[p] = make(chan struct{}, 1), make(chan struct{}, 1)
+		f.workers.Go(func() { f.work(ctx, p) })
+	}
+	return f
+}
+
+// Close ends the workers; tasks that wait are dropped and stay pending, and
+// what is changed from now on is missed. Drain first.
+func (f *Follower) Close() {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+	f.cancel()
+	f.workers.Wait()
+}
+
+// MarkAll declares every key dirty, with the cause that divergences found
+// while they are made equal will show. It waits for the tasks that are being
+// done: who lists both stores now misses nothing.
+func (f *Follower) MarkAll(why string) {
+	_ = f.Interrupt(context.Background(), func() (string, error) { return why, nil })
+}
+
+// Interrupt runs do while no task is being done. If that returns why the
+// follower may lack any change, every key is dirty before the next task
+// begins, as by MarkAll. It returns the error of do, or that of ctx if tasks
+// take too long.
+func (f *Follower) Interrupt(ctx context.Context, do func() (lacks string, err error)) error {
+	for p := range f.busy {
+		select {
+		case f.busy[p] <- struct{}{}:
+			defer func() { <-f.busy[p] }()
+		case <-ctx.Done():
+			return fmt.Errorf("interrupt the follower: %w", ctx.Err())
+		}
+	}
+	why, err := do()
+	if why != "" {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.dirt.markAll(f.position+1, why)
+		f.signal()
+	}
+	return err
+}
+
+// MarkRecorded declares keys dirty on which a divergence has been recorded.
+func (f *Follower) MarkRecorded(keys []locking.Key) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, key := range keys {
+		f.dirt.mark(key, healing)
+	}
+	f.signal()
+}
+
+// FinishAll ends the state that the MarkAll with this number began, once every
+// key of both stores has been made equal or is dirty by itself again. It
+// returns false if there is nothing to end, or another MarkAll since.
+func (f *Follower) FinishAll(mark uint64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dirt.finishAll(mark)
+}
+
+// Dirty returns the keys that are dirty one by one, also those that are being
+// made equal.
+func (f *Follower) Dirty() []locking.Key {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dirt.list()
+}
+
+// Dirtied has an element when keys have become dirty, or the store answered
+// that it is not the one it was.
+func (f *Follower) Dirtied() <-chan struct{} { return f.dirtied }
+
+// miss marks the keys dirty. The caller holds the lock of f.
+func (f *Follower) miss(keys []locking.Key, why string) {
+	for _, key := range keys {
+		f.dirt.mark(key, why)
+	}
+	f.missed++
+	f.signal()
+}
+
+func (f *Follower) signal() {
+	select {
+	case f.dirtied <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,187 @@
+package shadow
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/lock-sidecar/lock-sidecar/locking"
+)
+
+const (
+	// maxPending and maxPendingBytes bound what waits for the follower. Beyond
+	// either, changes are missed and their keys dirty: at 5,000 changes a second
+	// that is some three seconds of a follower that hangs.
+	maxPending      = 16 << 10
+	maxPendingBytes = 64 << 20
+	// readsUpTo is the number of waiting tasks from which reads are not compared
+	// any more: a missed read costs a comparison, a missed change a repair.
+	readsUpTo = maxPending / 2
+)
+
+// changed queues what the authority has done, or misses it. The caller keeps
+// its slices, so the task has its own.
+func (f *Follower) changed(call locking.Call, changes []locking.Change, outcomes []locking.Outcome, took time.Duration) {
+	t := &task{kind: taskChange, call: call, changes: slices.Clone(changes), outcomes: slices.Clone(outcomes), took: took}
+	for i := range t.changes {
+		c, met := &t.changes[i], &t.outcomes[i].Before
+		c.Value, met.Value = bytes.Clone(c.Value), bytes.Clone(met.Value)
+		t.keys = append(t.keys, c.Key)
+		t.bytes += len(c.Value) + len(met.Value)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, key := range t.keys {
+		if why, dirty := f.dirt.dirty(key); dirty {
+			if why == healing { // nothing has been recorded of the others
+				why = MissedError
+			}
+			f.miss(t.keys, why)
+			return
+		}
+	}
+	if f.closed {
+		f.miss(t.keys, MissedClosed)
+		return
+	}
+	if f.pending >= maxPending || f.bytes+t.bytes > maxPendingBytes {
+		f.miss(t.keys, MissedFull)
+		return
+	}
+	f.push(t)
+}
+
+// lost tells that nobody knows what the authority has done to the keys.
+func (f *Follower) lost(keys []locking.Key) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.miss(keys, MissedAway)
+}
+
+// read queues a comparison of what the authority has answered to a read; with
+// much to do, or a key that is dirty, there is none.
+func (f *Follower) read(call locking.Call, key locking.Key, r locking.Record, took time.Duration) {
+	r.Value = bytes.Clone(r.Value) // the caller's own is the caller's
+	t := &task{kind: taskRead, call: call, keys: []locking.Key{key}, records: []locking.Record{r}, took: took, bytes: len(r.Value)}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, dirty := f.dirt.dirty(key); dirty || f.closed || f.pending >= readsUpTo || f.bytes+t.bytes > maxPendingBytes/2 {
+		return
+	}
+	f.push(t)
+}
+
+// push queues a task. The caller holds the lock of f, which is not closed, and
+// all keys of a task share a partition.
+func (f *Follower) push(t *task) {
+	f.position++
+	t.position, t.at = f.position, f.now()
+	p := t.keys[0].Partition()
+	t.partition = p
+	f.queues[p] = append(f.queues[p], t)
+	f.pending++
+	f.bytes += t.bytes
+	select {
+	case f.wake[p] <- struct{}{}:
+	default:
+	}
+}
+
+// next waits for a task of partition p; it stays in the queue, so that it
+// counts as pending, until it is done.
+func (f *Follower) next(ctx context.Context, p int) (t *task, ok bool) {
+	for ctx.Err() == nil {
+		f.mu.Lock()
+		q := f.queues[p]
+		f.mu.Unlock()
+		if len(q) > 0 {
+			return q[0], true
+		}
+		select {
+		case <-f.wake[p]:
+		case <-ctx.Done():
+		}
+	}
+	return nil, false
+}
+
+// done takes the task at the head of its queue away.
+func (f *Follower) done(t *task) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := t.partition
+	f.queues[p][0] = nil
+	f.queues[p] = f.queues[p][1:]
+	f.pending--
+	f.bytes -= t.bytes
+	if f.progress != nil {
+		close(f.progress)
+		f.progress = nil
+	}
+}
+
+// Backlog is how far the follower is behind.
+type Backlog struct {
+	Pending int           // tasks that wait
+	Dirty   int           // keys that are dirty one by one
+	All     bool          // every key not yet made equal is dirty
+	Why     string        // of All
+	Mark    uint64        // number of the MarkAll that began it, for FinishAll
+	Lag     time.Duration // age of the oldest task that waits
+	Missed  uint64        // changes missed since the start
+}
+
+// Clean reports whether the follower has missed nothing and has nothing to do.
+// After Close, and with nobody left who changes anything, that stays true.
+func (b Backlog) Clean() bool { return b.Pending == 0 && b.InStep() }
+
+// InStep reports whether the follower has missed nothing.
+func (b Backlog) InStep() bool { return b.Dirty == 0 && !b.All }
+
+// Backlog tells how far the follower is behind.
+func (f *Follower) Backlog() Backlog {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b := Backlog{Pending: f.pending, Dirty: len(f.dirt.keys), All: f.dirt.all, Why: f.dirt.why, Mark: f.dirt.marks, Missed: f.missed}
+	for _, q := range f.queues {
+		if len(q) > 0 {
+			b.Lag = max(b.Lag, f.now().Sub(q[0].at))
+		}
+	}
+	return b
+}
+
+// Drain waits until all is done that was queued before.
+func (f *Follower) Drain(ctx context.Context) error {
+	f.mu.Lock()
+	last := f.position
+	f.mu.Unlock()
+	for {
+		f.mu.Lock()
+		left := f.queuedUpTo(last)
+		if left && f.progress == nil {
+			f.progress = make(chan struct{})
+		}
+		progress := f.progress
+		f.mu.Unlock()
+		if !left {
+			return nil
+		}
+		select {
+		case <-progress:
+		case <-ctx.Done():
+			return fmt.Errorf("drain the follower: %d tasks left: %w", f.Backlog().Pending, ctx.Err())
+		}
+	}
+}
+
+func (f *Follower) queuedUpTo(position uint64) bool {
+	for _, q := range f.queues {
+		if len(q) > 0 && q[0].position <= position {
+			return true
+		}
+	}
+	return false
+}
