@@ -34,6 +34,10 @@ test: redis ## Run the tests (gets redis-server if it is missing)
 race: redis ## Run the tests with the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
 
+.PHONY: soak
+soak: redis ## Run the tests of mode shadow at their promised length: about an hour
+	$(GO) test -tags soak -count=1 -timeout 3h -v -run 'Shadow|Contention|Fault|Panics|AwayForgets|Backfill' ./test/acceptance
+
 .PHONY: e2e
 e2e: ## Run the tests that need root: full disks, failing fsync, promtool (Linux; gets the programs)
 	@[ "$$(id -u)" = 0 ] || { echo "make e2e mounts file systems: run it as root" >&2; exit 1; }

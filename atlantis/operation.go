@@ -42,9 +42,12 @@ func (o operation) end(result string) {
 
 // fail answers with an error of the store, or of the key.
 func (o operation) fail(w *resp.Writer, err error) {
-	if errors.Is(err, locking.ErrUnknownKey) {
+	switch {
+	case errors.Is(err, locking.ErrUnknownKey):
 		o.end(resultRefused)
-	} else {
+	case errors.Is(err, context.Canceled): // the connection is being cut
+		o.end(resultError)
+	default:
 		o.end(resultError)
 		o.h.log.Error("lock operation failed", "op", o.name, "error", err)
 	}

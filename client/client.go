@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -45,6 +46,7 @@ type Options struct {
 type Client struct {
 	base    *url.URL
 	options Options
+	patient *http.Client // for answers that take as long as the context allows
 }
 
 // New checks the options. It does not connect.
@@ -56,17 +58,20 @@ func New(o Options) (*Client, error) {
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" || base.User != nil {
 		return nil, fmt.Errorf("the address of the admin API must look like %s", DefaultURL) // o.URL could hold a password
 	}
+	patient := o.HTTP
 	if o.HTTP == nil {
-		o.HTTP = newHTTP()
+		o.HTTP, patient = newHTTP(maxAnswer), newHTTP(0)
 	}
-	return &Client{base: base, options: o}, nil
+	return &Client{base: base, options: o, patient: patient}, nil
 }
 
-func newHTTP() *http.Client {
+// newHTTP returns a client that waits at most that long for the header of an
+// answer; 0 is as long as the context of the request.
+func newHTTP(wait time.Duration) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext:           (&net.Dialer{Timeout: maxConnect}).DialContext,
-			ResponseHeaderTimeout: maxAnswer,
+			ResponseHeaderTimeout: wait,
 			TLSHandshakeTimeout:   maxConnect,
 			DisableKeepAlives:     true, // calls are rare, and nothing is left to close
 		},
@@ -80,20 +85,20 @@ func (c *Client) URL() string { return c.base.String() }
 // Status returns how the sidecar does.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var s Status
-	err := c.document(ctx, http.MethodGet, "/api/v1/status", &s)
+	err := c.document(ctx, c.options.HTTP, http.MethodGet, "/api/v1/status", nil, &s)
 	return s, err
 }
 
 // Shutdown asks the sidecar to end. It returns when the sidecar has said that
 // it will, before it has.
 func (c *Client) Shutdown(ctx context.Context) error {
-	return c.document(ctx, http.MethodPost, "/api/v1/shutdown", &struct{}{})
+	return c.document(ctx, c.options.HTTP, http.MethodPost, "/api/v1/shutdown", nil, &struct{}{})
 }
 
 // Ready returns nil if the sidecar answers Atlantis, *NotReady with the reason
 // if it does not, *Unreachable if there is none. It needs no token.
 func (c *Client) Ready(ctx context.Context) error {
-	response, err := c.send(ctx, http.MethodGet, "/readyz", "")
+	response, err := c.send(ctx, c.options.HTTP, http.MethodGet, "/readyz", "", nil)
 	if err != nil {
 		return err
 	}
@@ -112,7 +117,7 @@ func (c *Client) Ready(ctx context.Context) error {
 // copy is whole if and only if the error is nil. It contains every record, so
 // treat it as a secret.
 func (c *Client) Backup(ctx context.Context, w io.Writer) (int64, error) {
-	response, err := c.ask(ctx, http.MethodGet, "/api/v1/backup")
+	response, err := c.ask(ctx, c.options.HTTP, http.MethodGet, "/api/v1/backup", nil)
 	if err != nil {
 		return 0, err
 	}
@@ -127,9 +132,9 @@ func (c *Client) Backup(ctx context.Context, w io.Writer) (int64, error) {
 	return n, nil
 }
 
-// document asks for JSON.
-func (c *Client) document(ctx context.Context, method, path string, into any) error {
-	response, err := c.ask(ctx, method, path)
+// document asks for JSON. A body that is not nil is sent as JSON.
+func (c *Client) document(ctx context.Context, over *http.Client, method, path string, body, into any) error {
+	response, err := c.ask(ctx, over, method, path, body)
 	if err != nil {
 		return err
 	}
@@ -141,9 +146,9 @@ func (c *Client) document(ctx context.Context, method, path string, into any) er
 }
 
 // ask sends a request with the token and returns an answer that is no error.
-func (c *Client) ask(ctx context.Context, method, path string) (*http.Response, error) {
+func (c *Client) ask(ctx context.Context, over *http.Client, method, path string, body any) (*http.Response, error) {
 	token, tokenErr := c.token()
-	response, err := c.send(ctx, method, path, token)
+	response, err := c.send(ctx, over, method, path, token, body)
 	if err != nil {
 		return nil, err // that nobody listens says more than that a file is missing
 	}
@@ -157,15 +162,26 @@ func (c *Client) ask(ctx context.Context, method, path string) (*http.Response, 
 	return nil, refusedBy(response)
 }
 
-func (c *Client) send(ctx context.Context, method, path, token string) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), nil)
+func (c *Client) send(ctx context.Context, over *http.Client, method, path, token string, body any) (*http.Response, error) {
+	var content io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("encode request: %w", err)
+		}
+		content = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), content)
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
 	}
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	response, err := c.options.HTTP.Do(request)
+	response, err := over.Do(request)
 	if err != nil {
 		return nil, &Unreachable{URL: c.URL(), Err: innermost(err)}
 	}

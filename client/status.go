@@ -5,11 +5,11 @@ import "time"
 // Status is how a sidecar does, the answer of GET /api/v1/status. What this
 // mode does not have is zero, null where zero would be a statement.
 type Status struct {
-	Mode    string   `json:"mode"`    // legacy, shadow, hybrid, primary or enhanced
-	Epoch   uint64   `json:"epoch"`   // grows with every change of the authority
-	Percent int      `json:"percent"` // share of the routes that the enhanced store answers in mode hybrid
-	Repos   []string `json:"repos"`   // globs of repositories in that share
-	StoreID string   `json:"store_id"`
+	Mode    string   `json:"mode"`     // legacy, shadow, hybrid, primary or enhanced
+	Epoch   uint64   `json:"epoch"`    // grows with every change of the authority
+	Percent int      `json:"percent"`  // share of the routes that the enhanced store answers in mode hybrid
+	Repos   []string `json:"repos"`    // globs of repositories in that share
+	StoreID string   `json:"store_id"` // of the enhanced store; "": not joined yet, or not in use
 
 	SafeFallback       bool   `json:"safe_fallback"`        // legacy could take over now and nothing would be lost
 	SafeFallbackReason string `json:"safe_fallback_reason"` // why, or why not
@@ -57,25 +57,32 @@ func (c Counts) Total() int { return c.ProjectLocks + c.CommandLocks + c.PullSta
 
 // Enhanced is the enhanced store.
 type Enhanced struct {
-	Healthy bool   `json:"healthy"`
-	Kind    string `json:"kind"` // redis or embedded
-	Records int    `json:"records"`
-	Error   string `json:"error"`
+	Healthy bool   `json:"healthy"` // answers and is in step: it has missed no change
+	Kind    string `json:"kind"`    // redis or embedded
+	At      string `json:"at"`      // address or file
+	Records *int   `json:"records"` // null: not counted
+	Error   string `json:"error"`   // why it is away, or the last error; "": none
 	Breaker string `json:"breaker"` // closed, open or half-open
+	// AwaySince is when it stopped to answer, null while it answers.
+	AwaySince *time.Time `json:"away_since"`
+	// Lost is how often, since the sidecar started, it was not the store that it
+	// had been: emptied, swapped, or restored from an older state.
+	Lost int `json:"lost"`
 }
 
 // Mirror is the work that the follower has not done yet.
 type Mirror struct {
-	Pending    int     `json:"pending"`
-	Dirty      int     `json:"dirty"`
+	Pending    int     `json:"pending"` // changes that wait
+	Dirty      int     `json:"dirty"`   // records of which it has missed a change
 	LagSeconds float64 `json:"lag_seconds"`
 }
 
-// Backfill is the copy of what was there before the follower.
+// Backfill is the work of making every record equal: on a new store, after a
+// crash, or because somebody asked.
 type Backfill struct {
-	State string `json:"state"` // none, running, done or failed
+	State string `json:"state"` // none, running, done or failed, which is tried again
 	Done  int    `json:"done"`
-	Total int    `json:"total"`
+	Total int    `json:"total"` // 0: not known yet
 }
 
 // Comparisons counts outcomes that were compared since Since, null for never.
@@ -86,13 +93,13 @@ type Comparisons struct {
 	Since    *time.Time `json:"since"`
 }
 
-// Divergences counts differences that were found.
+// Divergences counts records that were found to differ.
 type Divergences struct {
 	Total      int `json:"total"`
 	Unresolved int `json:"unresolved"`
 }
 
-// Verify is the last comparison of both stores' states.
+// Verify is the last comparison of both stores' states that came to a verdict.
 type Verify struct {
 	At          time.Time `json:"at"`
 	Compared    int       `json:"compared"`

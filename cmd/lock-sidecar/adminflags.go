@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,7 +22,11 @@ type adminFlags struct {
 	url       string
 	tokenFile string
 	timeout   time.Duration
+	grace     time.Duration // beyond timeout, where the sidecar itself keeps that
 }
+
+// compareGrace is what the answer to a comparison may take when its time is over.
+const compareGrace = 15 * time.Second
 
 func (f *adminFlags) register(cmd *cobra.Command, timeout time.Duration) {
 	flags := cmd.Flags()
@@ -42,6 +47,9 @@ func (f *adminFlags) connect(cmd *cobra.Command, o Options) (context.Context, co
 		}
 		return flagged
 	}
+	if f.grace > 0 && (f.timeout < time.Millisecond || f.timeout > client.MaxTimeout) {
+		return nil, nil, nil, exit(codeUsage, fmt.Errorf("--timeout is %s; expected 1ms to %s", f.timeout, client.MaxTimeout))
+	}
 	c, err := client.New(client.Options{
 		URL:       value("admin", f.url, envAdmin),
 		TokenFile: value("token-file", f.tokenFile, envTokenFile),
@@ -49,6 +57,6 @@ func (f *adminFlags) connect(cmd *cobra.Command, o Options) (context.Context, co
 	if err != nil {
 		return nil, nil, nil, exit(codeUsage, err)
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
+	ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout+f.grace)
 	return ctx, cancel, c, nil
 }

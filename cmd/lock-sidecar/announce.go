@@ -11,24 +11,24 @@ import (
 
 	"github.com/lock-sidecar/lock-sidecar/client"
 	"github.com/lock-sidecar/lock-sidecar/internal/config"
-	"github.com/lock-sidecar/lock-sidecar/legacy"
 )
 
 // announce says that the sidecar is ready, as a log line and, where people
 // read, as a text that says what to do next.
-func announce(o Options, c *config.Config, ports *listeners, store *legacy.Store, log hclog.Logger) {
+func announce(o Options, c *config.Config, s *sidecar, log hclog.Logger) {
+	ports, store := s.ports, s.store
 	log.Info("ready", "mode", string(c.Sidecar.Mode), "listen", ports.redis.Addr().String(),
 		"admin_listen", ports.admin.Addr().String(), "path", store.Path(), "version", o.Version)
 	if c.Sidecar.LogFormat == "json" {
 		return
 	}
-	if err := printf(o.Stdout, "%s", welcome(o.Version, c, ports, store)); err != nil {
+	if err := printf(o.Stdout, "%s", welcome(o.Version, c, s)); err != nil {
 		log.Warn("output not written", "error", err)
 	}
 }
 
-func welcome(version string, c *config.Config, ports *listeners, store *legacy.Store) string {
-	path := store.Path()
+func welcome(version string, c *config.Config, s *sidecar) string {
+	ports, path := s.ports, s.store.Path()
 	if whole, err := filepath.Abs(path); err == nil {
 		path = whole
 	}
@@ -42,10 +42,16 @@ func welcome(version string, c *config.Config, ports *listeners, store *legacy.S
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("")
 	line("lock-sidecar %s is ready in mode %s: all answers come from atlantis.db.", version, c.Sidecar.Mode)
+	if s.mirror != nil {
+		line("%s does the same behind it and is compared; it can't change an answer.", s.mirror.backend.name())
+	}
 	line("")
 	line("  Atlantis connects to   %s (Redis protocol)", ports.redis.Addr())
 	line("  locks are kept in      %s", path)
-	line("  status                 %s", statusCommand(c, ports))
+	line("  status                 %s", command("status", c, ports))
+	if s.mirror != nil {
+		line("  compare both stores    %s", command("verify", c, ports))
+	}
 	line("  metrics                %s", metrics)
 	line("")
 	line("Start Atlantis with")
@@ -76,10 +82,10 @@ func atlantisSettings(host, port string, auth config.Auth) (flags, env string) {
 	return strings.Join(asFlags, " "), strings.Join(asEnv, " ")
 }
 
-// statusCommand is the command that asks this sidecar, with the flags that its
-// defaults do not cover.
-func statusCommand(c *config.Config, ports *listeners) string {
-	command := "lock-sidecar status"
+// command is a verb that asks this sidecar, with the flags that its defaults do
+// not cover.
+func command(verb string, c *config.Config, ports *listeners) string {
+	command := "lock-sidecar " + verb
 	if url := "http://" + hostPort(ports.admin.Addr()); url != client.DefaultURL {
 		command += " --admin " + url
 	}

@@ -42,7 +42,8 @@ func NewCommand(o Options) *cobra.Command {
 		Use:   "lock-sidecar",
 		Short: "Keeps the locks of the Atlantis next to it",
 		Long: "lock-sidecar runs next to an unmodified Atlantis, which takes it for its Redis, and keeps Atlantis's locks,\n" +
-			"command locks and pull statuses in atlantis.db, as Atlantis itself would.\n\n" +
+			"command locks and pull statuses in atlantis.db, as Atlantis itself would. Behind that it does the same in a\n" +
+			"second store, the enhanced one, and compares: the proof that a migration rests on.\n\n" +
 			"`lock-sidecar serve` starts it and says what to set in Atlantis.",
 		Args:          knownCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -56,7 +57,12 @@ func NewCommand(o Options) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newServe(o),
+		newDemo(o),
 		newStatus(o),
+		newVerify(o),
+		newDivergences(o),
+		newRepair(o),
+		newBackfill(o),
 		newBackup(o),
 		newWait(o),
 		newShutdown(o),

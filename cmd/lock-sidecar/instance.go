@@ -32,10 +32,11 @@ type instance struct {
 	began   time.Time
 	end     context.CancelCauseFunc
 
-	mu    sync.Mutex
-	away  error // why it does not run now; nil while it does
-	store *legacy.Store
-	redis *resp.Server
+	mu     sync.Mutex
+	away   error // why it does not run now; nil while it does
+	store  *legacy.Store
+	mirror *mirror // nil in mode legacy
+	redis  *resp.Server
 }
 
 var _ admin.Sidecar = (*instance)(nil)
@@ -52,10 +53,10 @@ func newInstance(version string, c *config.Config, end context.CancelCauseFunc) 
 }
 
 // run is called when the store is open and Atlantis is answered.
-func (i *instance) run(store *legacy.Store, redis *resp.Server) {
+func (i *instance) run(store *legacy.Store, m *mirror, redis *resp.Server) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.store, i.redis, i.away = store, redis, nil
+	i.store, i.mirror, i.redis, i.away = store, m, redis, nil
 }
 
 // leave is called when that ends, with the reason.
@@ -71,6 +72,16 @@ func (i *instance) now() (store *legacy.Store, redis *resp.Server, away error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.store, i.redis, i.away
+}
+
+// mirrored returns the mirror, nil in mode legacy, or why there is none now.
+func (i *instance) mirrored() (*mirror, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.away != nil {
+		return nil, fmt.Errorf("%w: %w", admin.ErrNotRunning, i.away)
+	}
+	return i.mirror, nil
 }
 
 // Started is documented at admin.Sidecar. It stays nil while the sidecar stops.
@@ -95,7 +106,7 @@ func (i *instance) Status() client.Status {
 	s := client.Status{
 		Mode:               string(i.mode),
 		Repos:              []string{},
-		SafeFallbackReason: "mode legacy: answers come from atlantis.db already",
+		SafeFallbackReason: fmt.Sprintf("mode %s: answers come from atlantis.db already", i.mode),
 		Backfill:           client.Backfill{State: "none"},
 		Version:            i.version,
 		UptimeSeconds:      time.Since(i.began).Seconds(),
@@ -105,14 +116,16 @@ func (i *instance) Status() client.Status {
 		s.Legacy.Error = away.Error()
 		return s
 	}
-	s.StoreID = store.ID()
 	s.Connections = redis.Connections()
 	s.Legacy = legacyStatus(store)
+	if m, _ := i.mirrored(); m != nil {
+		m.describe(&s)
+	}
 	return s
 }
 
 func legacyStatus(store *legacy.Store) client.Legacy {
-	s := client.Legacy{Whole: true} // it is the only store: what was answered OK is in it
+	s := client.Legacy{Whole: true} // it is the authority: what was answered OK is in it
 	if store.Opened().Foreign {
 		s.ForeignWrites = 1
 	}
@@ -135,6 +148,45 @@ func countRecords(store *legacy.Store) (client.Counts, error) {
 		CommandLocks: byKind[locking.CommandLock],
 		PullStatuses: byKind[locking.PullStatus],
 	}, err
+}
+
+// Verify is documented at admin.Sidecar.
+func (i *instance) Verify(ctx context.Context) (client.Verdict, error) {
+	m, err := i.mirrored()
+	if m == nil {
+		return noMirror(), err
+	}
+	return m.verify(ctx)
+}
+
+// Repair is documented at admin.Sidecar.
+func (i *instance) Repair(ctx context.Context, dry bool) (client.Verdict, error) {
+	m, err := i.mirrored()
+	if m == nil {
+		return noMirror(), err
+	}
+	return m.repair(ctx, dry)
+}
+
+// Divergences is documented at admin.Sidecar.
+func (i *instance) Divergences() client.DivergenceList {
+	m, _ := i.mirrored()
+	if m == nil {
+		return client.DivergenceList{}
+	}
+	return m.found()
+}
+
+// Backfill is documented at admin.Sidecar.
+func (i *instance) Backfill() (client.Backfill, error) {
+	m, err := i.mirrored()
+	switch {
+	case err != nil:
+		return client.Backfill{}, err
+	case m == nil:
+		return client.Backfill{}, fmt.Errorf("%w in mode legacy", admin.ErrNoFollower)
+	}
+	return m.refill(), nil
 }
 
 // Backup is documented at admin.Sidecar.

@@ -40,11 +40,12 @@ func redisOptions(c config.Sidecar) (resp.Options, error) {
 }
 
 // newRedis makes that server, on a store.
-func newRedis(o resp.Options, version string, store locking.Store, registry prometheus.Registerer, log hclog.Logger) *resp.Server {
+func newRedis(o resp.Options, version string, store locking.Store, operations *metrics.Operations,
+	registry prometheus.Registerer, log hclog.Logger) *resp.Server {
 	o.Logger, o.Registerer = log.Named("resp"), registry
 	return resp.NewServer(atlantis.New(atlantis.Options{
 		Store: store, StoreName: "legacy", Version: version,
-		Logger: log.Named("atlantis"), Registerer: registry, Operations: metrics.NewOperations(registry),
+		Logger: log.Named("atlantis"), Registerer: registry, Operations: operations,
 	}), o)
 }
 
@@ -67,4 +68,13 @@ func drainRedis(redis *resp.Server, log hclog.Logger) {
 	if err := redis.Shutdown(ctx); err != nil {
 		log.Warn("connections cut", "error", err)
 	}
+}
+
+// clientLog takes what the client of the enhanced store in Redis has to say. Each
+// of it is told to its caller as an error too.
+type clientLog struct{ log hclog.Logger }
+
+// Printf is what go-redis calls.
+func (c clientLog) Printf(_ context.Context, format string, v ...any) {
+	c.log.Debug("redis client", "message", fmt.Sprintf(format, v...))
 }

@@ -34,11 +34,12 @@ func TestServeFromStartToStop(t *testing.T) {
 	env := map[string]string{"LOCK_SIDECAR_ADMIN": admin, "LOCK_SIDECAR_TOKEN_FILE": filepath.Join(dir, "admin.token")}
 
 	require.Equal(t, result{"ready\n", "", 0}, runWith(t, env, "wait"))
+	s.awaitLog(t, "every record is equal")
 	client := redisClient(t, &redis.Options{Addr: addr})
 	require.NoError(t, client.Set(t.Context(), lockKey, lockValue, 0).Err())
 	r := runWith(t, env, "status")
 	require.Equal(t, 0, r.code, r.stderr)
-	require.Regexp(t, `^legacy answers · 1 lock, 0 command locks, 0 pull statuses · atlantis\.db whole · 1 connection · up \d+s · v1\.2\.3\n$`, r.stdout)
+	require.Regexp(t, `^shadow: legacy answers · enhanced embedded in step(, \d+ changes? behind by \d+\.\ds)? · [01] compared, 0 different · 1 lock, 0 command locks, 0 pull statuses · atlantis\.db whole · 1 connection · up \d+s · v1\.2\.3\n$`, r.stdout)
 	backup := filepath.Join(t.TempDir(), legacy.FileName)
 	r = runWith(t, env, "backup", backup)
 	require.Equal(t, 0, r.code, r.stderr)
@@ -68,11 +69,13 @@ func TestServeSaysWhatToDo(t *testing.T) {
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return strings.Contains(s.stdout.String(), "ATLANTIS_REDIS_PORT") }, eventually, tick)
 	for _, want := range []string{
-		"lock-sidecar v1.2.3 is ready in mode legacy",
+		"lock-sidecar v1.2.3 is ready in mode shadow: all answers come from atlantis.db.\n",
+		"\nThe embedded store enhanced.db does the same behind it and is compared",
 		"--locking-db-type=redis --redis-host=127.0.0.1 --redis-port=" + port + " --redis-password=…",
 		"ATLANTIS_LOCKING_DB_TYPE=redis ATLANTIS_REDIS_HOST=127.0.0.1 ATLANTIS_REDIS_PORT=" + port,
 		filepath.Join(dir, "atlantis.db"),
 		"lock-sidecar status --admin " + admin + " --token-file " + filepath.Join(dir, "admin.token"),
+		"lock-sidecar verify --admin " + admin + " --token-file " + filepath.Join(dir, "admin.token"),
 	} {
 		require.Contains(t, s.stdout.String(), want)
 	}
@@ -81,7 +84,20 @@ func TestServeSaysWhatToDo(t *testing.T) {
 	output := s.stdout.String() + s.stderr.String()
 	require.NotContains(t, output, "EXAMPLE-TOKEN-NOT-REAL")
 	require.NotContains(t, output, strings.TrimSpace(string(token)))
-	require.Contains(t, output, "enhanced locking system disabled")
+	require.Contains(t, output, "enhanced locking enabled with legacy fallback")
+}
+
+// In mode legacy the enhanced store is not touched, and that is said.
+func TestServeInModeLegacy(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := serve(t, dir, "--mode", "legacy")
+	s.addresses(t)
+	s.stop()
+	require.Equal(t, 0, s.code(t))
+	require.Contains(t, s.stdout.String(), "is ready in mode legacy: all answers come from atlantis.db.\n\n")
+	require.Contains(t, s.stderr.String(), "enhanced locking system disabled: mode=legacy")
+	require.NoFileExists(t, filepath.Join(dir, "enhanced.db"))
+	require.FileExists(t, filepath.Join(dir, "unclean"), "changes were not followed")
 }
 
 // With JSON logs every line of the output is JSON.
@@ -109,10 +125,10 @@ func TestServeAsksForThePassword(t *testing.T) {
 // A mode that this version does not have is refused before anything is touched.
 func TestServeRefusesModesToCome(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	for _, mode := range []string{"shadow", "hybrid", "primary", "enhanced"} {
+	for _, mode := range []string{"hybrid", "primary", "enhanced"} {
 		r := run(t, "serve", "--data-dir", dir, "--mode", mode)
 		require.Equal(t, 2, r.code)
-		require.Contains(t, r.stderr, "mode "+mode+": this version serves mode legacy only")
+		require.Contains(t, r.stderr, `mode "`+mode+`": this version serves legacy and shadow`)
 	}
 	require.NoDirExists(t, dir)
 }
@@ -179,6 +195,7 @@ func TestMetricsOfServe(t *testing.T) {
 	s := serve(t, t.TempDir())
 	addr, admin := s.addresses(t)
 	client := redisClient(t, &redis.Options{Addr: addr})
+	s.awaitLog(t, "every record is equal")
 	require.NoError(t, client.Set(t.Context(), lockKey, `{"Pull":{"Num":12,"Author":"EXAMPLE-TOKEN-NOT-REAL"}}`, 0).Err())
 
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, admin+"/metrics", nil)
@@ -193,9 +210,11 @@ func TestMetricsOfServe(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, problems)
 	for _, want := range []string{
-		`lock_sidecar_mode{mode="legacy"} 1`, `lock_sidecar_mode{mode="shadow"} 0`, "lock_sidecar_legacy_whole 1", "lock_sidecar_foreign_writes_total 0",
+		`lock_sidecar_mode{mode="legacy"} 0`, `lock_sidecar_mode{mode="shadow"} 1`, "lock_sidecar_epoch 0", "lock_sidecar_safe_fallback 0", "lock_sidecar_legacy_whole 1", "lock_sidecar_foreign_writes_total 0",
 		"atlantis_enhanced_locking_backend_health 1", "atlantis_enhanced_locking_active_locks 1", `lock_sidecar_build_info{`,
-		"lock_sidecar_atlantis_connections 1", "atlantis_enhanced_locking_acquisitions_total 1", "go_goroutines ", "process_start_time_seconds ",
+		"lock_sidecar_mirror_pending ", "lock_sidecar_mirror_dirty_keys 0", "lock_sidecar_mirror_lag_seconds ", "lock_sidecar_store_lost_total 0",
+		`lock_sidecar_backfill_records{state="done"} 0`, `lock_sidecar_comparisons_total{op="acquire",result="mismatch"} 0`, "lock_sidecar_divergences_unresolved 0",
+		"atlantis_enhanced_locking_circuit_breaker_state 0", "lock_sidecar_follower_panics_total 0", "lock_sidecar_atlantis_connections 1", "atlantis_enhanced_locking_acquisitions_total 1", "go_goroutines ", "process_start_time_seconds ",
 	} {
 		require.Contains(t, string(text), "\n"+want)
 	}

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -19,11 +20,42 @@ func TestStatusLine(t *testing.T) {
 	healthy := client.Legacy{Healthy: true, Whole: true, ByKind: &client.Counts{ProjectLocks: 7, CommandLocks: 1, PullStatuses: 9}}
 	foreign := healthy
 	foreign.ForeignWrites = 1
+	since := time.Date(2026, 8, 20, 9, 30, 0, 0, time.UTC)
+	shadow := func(e client.Enhanced, also func(*client.Status)) client.Status {
+		e.Kind, e.Breaker = "redis", cmp.Or(e.Breaker, "closed")
+		s := client.Status{Mode: "shadow", Legacy: healthy, Enhanced: &e, Comparisons: client.Comparisons{Match: 1204}, UptimeSeconds: 60}
+		if also != nil {
+			also(&s)
+		}
+		return s
+	}
+	const rest = "7 locks, 1 command lock, 9 pull statuses · atlantis.db whole · 0 connections · up 1m · v0.1.0\n"
 	for name, c := range map[string]struct {
 		status client.Status
 		want   string
 		code   int
 	}{
+		"shadow": {shadow(client.Enhanced{}, nil),
+			"shadow: legacy answers · enhanced redis in step · 1,204 compared, 0 different · " + rest, 0},
+		"shadow with all there can be": {
+			shadow(client.Enhanced{}, func(s *client.Status) {
+				s.Comparisons.Mismatch, s.Comparisons.Ignored = 2, 3
+				s.Divergences = client.Divergences{Total: 4, Unresolved: 1}
+				s.Mirror = client.Mirror{Pending: 5, LagSeconds: 0.25}
+			}),
+			"shadow: legacy answers · enhanced redis in step, 5 changes behind by 0.2s · 1,206 compared, 2 different, 3 ignored · 1 divergence UNRESOLVED · " + rest, 0},
+		"shadow away": {
+			shadow(client.Enhanced{AwaySince: &since, Error: "connection refused", Breaker: "open"}, func(s *client.Status) { s.Mirror.Dirty = 1 }),
+			"shadow: legacy answers · enhanced redis AWAY since 2026-08-20 09:30:00Z: connection refused, 1 key dirty, breaker open · 1,204 compared, 0 different · " + rest, 0},
+		"shadow backfill": {
+			shadow(client.Enhanced{}, func(s *client.Status) {
+				s.Backfill, s.Mirror.Dirty = client.Backfill{State: "running", Done: 12000, Total: 100000}, 88000
+			}),
+			"shadow: legacy answers · enhanced redis catching up 12,000/100,000 · 1,204 compared, 0 different · " + rest, 0},
+		"shadow dirty": {shadow(client.Enhanced{}, func(s *client.Status) { s.Mirror.Dirty = 3 }),
+			"shadow: legacy answers · enhanced redis catching up, 3 keys dirty · 1,204 compared, 0 different · " + rest, 0},
+		"shadow with trouble": {shadow(client.Enhanced{Error: "disk full"}, func(s *client.Status) { s.Mirror.Dirty = 3 }),
+			"shadow: legacy answers · enhanced redis NOT in step: disk full, 3 keys dirty · 1,204 compared, 0 different · " + rest, 0},
 		"healthy": {
 			client.Status{Legacy: healthy, Connections: 1, UptimeSeconds: 3 * 60},
 			"legacy answers · 7 locks, 1 command lock, 9 pull statuses · atlantis.db whole · 1 connection · up 3m · v0.1.0\n", 0,
@@ -96,7 +128,9 @@ func TestCommandsThatGetNoAnswer(t *testing.T) {
 		"a stranger's error": {answering(500, "hello"), 3, "is a lock-sidecar listening there?"},
 	} {
 		file := filepath.Join(t.TempDir(), "b.db")
-		for _, args := range [][]string{{"status"}, {"status", "--json"}, {"shutdown"}, {"backup", file}} {
+		for _, args := range [][]string{
+			{"status"}, {"status", "--json"}, {"shutdown"}, {"verify"}, {"repair"}, {"divergences"}, {"backfill"}, {"backup", file},
+		} {
 			if args[0] == "backup" && name == "a stranger" {
 				c.want = "receive backup: unexpected EOF"
 			}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/lock-sidecar/lock-sidecar/internal/admin"
 	"github.com/lock-sidecar/lock-sidecar/internal/config"
 	"github.com/lock-sidecar/lock-sidecar/legacy"
 )
@@ -17,7 +16,6 @@ func openLegacy(ctx context.Context, c config.Sidecar, log hclog.Logger) (*legac
 	if err != nil {
 		return nil, err
 	}
-	log.Info("enhanced locking system disabled", "mode", string(c.Mode))
 	counts, err := countRecords(store)
 	if err != nil {
 		log.Warn("records not counted", "error", err)
@@ -36,9 +34,8 @@ func openLegacy(ctx context.Context, c config.Sidecar, log hclog.Logger) (*legac
 	return store, nil
 }
 
-// closeLegacy ends what reads the file, and closes it after its last commit.
-func closeLegacy(store *legacy.Store, web *admin.Server, log hclog.Logger) {
-	web.Drain()
+// closeLegacy closes the file after its last commit.
+func closeLegacy(store *legacy.Store, log hclog.Logger) {
 	if err := store.Close(); err != nil {
 		log.Error("database not closed", "path", store.Path(), "error", err)
 	}

@@ -32,7 +32,9 @@ func (s *Store) Join(ctx context.Context, known enhanced.Known) (enhanced.Joined
 		return enhanced.Joined{}, s.fault
 	}
 	s.fault, s.aside, s.joined = nil, "", true
-	s.log.Info("joined", "path", s.path, "store_id", joined.StoreID, "founded", joined.Founded, "lost", joined.Lost)
+	if joined.Founded || joined.Lost != "" { // the other joins only look whether all is well
+		s.log.Info("joined", "path", s.path, "store_id", joined.StoreID, "founded", joined.Founded, "lost", joined.Lost)
+	}
 	return joined, nil
 }
 

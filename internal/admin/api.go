@@ -11,10 +11,15 @@ func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
   /livez /readyz /startupz   health
   /metrics                   Prometheus
   /api/v1/status             GET, with the token in admin.token of the data directory
+  /api/v1/verify             POST, compares all records of both stores
+  /api/v1/divergences        GET, what was found to differ
+  /api/v1/repair             POST, verify, and make equal what differs
+  /api/v1/backfill           POST, make every record equal
   /api/v1/backup             GET, a copy of atlantis.db
   /api/v1/shutdown           POST
 
-On the command line: lock-sidecar status, backup FILE, wait, shutdown.`)
+On the command line: lock-sidecar status, verify, divergences, repair, backfill, backup FILE,
+wait, shutdown.`)
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {

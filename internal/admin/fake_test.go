@@ -28,6 +28,10 @@ type fake struct {
 	started, ready error
 	status         client.Status
 	backup         func(context.Context, io.Writer) (int64, error)
+	verify         func(context.Context) (client.Verdict, error)
+	repair         func(context.Context, bool) (client.Verdict, error)
+	found          client.DivergenceList
+	backfill       func() (client.Backfill, error)
 	shutdowns      atomic.Int32
 }
 
@@ -35,6 +39,13 @@ func (f *fake) Started() error        { return f.started }
 func (f *fake) Ready() error          { return f.ready }
 func (f *fake) Status() client.Status { return f.status }
 func (f *fake) Shutdown()             { f.shutdowns.Add(1) }
+
+func (f *fake) Verify(ctx context.Context) (client.Verdict, error) { return f.verify(ctx) }
+func (f *fake) Repair(ctx context.Context, dry bool) (client.Verdict, error) {
+	return f.repair(ctx, dry)
+}
+func (f *fake) Divergences() client.DivergenceList { return f.found }
+func (f *fake) Backfill() (client.Backfill, error) { return f.backfill() }
 func (f *fake) Backup(ctx context.Context, w io.Writer) (int64, error) {
 	return f.backup(ctx, w)
 }

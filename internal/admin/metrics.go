@@ -12,8 +12,9 @@ import (
 // the two never differ.
 type Collector struct {
 	sidecar Sidecar
-	mode, build, foreignWrites, legacyWhole,
-	backendHealth, activeLocks *prometheus.Desc
+	mode, build, epoch, foreignWrites, legacyWhole, safeFallback,
+	backendHealth, activeLocks,
+	pending, dirty, lag, backfill, storeLost *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
@@ -27,37 +28,65 @@ func NewCollector(s Sidecar) *Collector {
 		sidecar:       s,
 		mode:          desc("lock_sidecar_mode", "1 for the current mode, 0 for the others.", "mode"),
 		build:         desc("lock_sidecar_build_info", "1, with what was built.", "version", "go_version"),
+		epoch:         desc("lock_sidecar_epoch", "Grows with every change of the store that answers."),
 		foreignWrites: desc("lock_sidecar_foreign_writes_total", "Times that atlantis.db had been written by another program."),
 		legacyWhole:   desc("lock_sidecar_legacy_whole", "1 if atlantis.db holds everything that Atlantis was told OK for."),
-		backendHealth: desc("atlantis_enhanced_locking_backend_health", "1 if the store that answers is healthy."),
+		safeFallback:  desc("lock_sidecar_safe_fallback", "1 if atlantis.db could take over from the enhanced store and nothing would be lost; 0 where it answers already."),
+		backendHealth: desc("atlantis_enhanced_locking_backend_health", "1 if the enhanced store answers and is in step; in mode legacy, if atlantis.db is healthy."),
 		activeLocks:   desc("atlantis_enhanced_locking_active_locks", "Project locks held."),
+		pending:       desc("lock_sidecar_mirror_pending", "Operations that the follower has not done yet."),
+		dirty:         desc("lock_sidecar_mirror_dirty_keys", "Records of which the follower has missed a change."),
+		lag:           desc("lock_sidecar_mirror_lag_seconds", "Age of the oldest operation that the follower has not done yet."),
+		backfill:      desc("lock_sidecar_backfill_records", "Records in the last work of making every record equal.", "state"),
+		storeLost:     desc("lock_sidecar_store_lost_total", "Times that the enhanced store was not the one it had been: emptied, swapped, or older."),
 	}
 }
 
 // Describe is documented at prometheus.Collector.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{c.mode, c.build, c.foreignWrites, c.legacyWhole, c.backendHealth, c.activeLocks} {
+	for _, desc := range []*prometheus.Desc{
+		c.mode, c.build, c.epoch, c.foreignWrites, c.legacyWhole, c.safeFallback, c.backendHealth, c.activeLocks,
+		c.pending, c.dirty, c.lag, c.backfill, c.storeLost,
+	} {
 		out <- desc
 	}
 }
 
-// Collect is documented at prometheus.Collector. What is not known is left
-// out: 0 locks would be a statement.
+// Collect is documented at prometheus.Collector. What is not known, or not in
+// use, is left out: 0 would be a statement.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	status := c.sidecar.Status()
 	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
+	counter := func(desc *prometheus.Desc, value int) {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(value))
+	}
 	for _, mode := range client.Modes() {
 		gauge(c.mode, oneIf(mode == status.Mode), mode)
 	}
 	gauge(c.build, 1, status.Version, runtime.Version())
+	gauge(c.epoch, float64(status.Epoch))
 	gauge(c.legacyWhole, oneIf(status.Legacy.Whole))
-	gauge(c.backendHealth, oneIf(status.Legacy.Healthy))
+	gauge(c.safeFallback, oneIf(status.SafeFallback))
+	healthy := status.Legacy.Healthy
+	if status.Enhanced != nil {
+		healthy = status.Enhanced.Healthy
+	}
+	gauge(c.backendHealth, oneIf(healthy))
 	if counts := status.Legacy.ByKind; counts != nil {
 		gauge(c.activeLocks, float64(counts.ProjectLocks))
 	}
-	out <- prometheus.MustNewConstMetric(c.foreignWrites, prometheus.CounterValue, float64(status.Legacy.ForeignWrites))
+	counter(c.foreignWrites, status.Legacy.ForeignWrites)
+	if status.Enhanced == nil {
+		return
+	}
+	gauge(c.pending, float64(status.Mirror.Pending))
+	gauge(c.dirty, float64(status.Mirror.Dirty))
+	gauge(c.lag, status.Mirror.LagSeconds)
+	gauge(c.backfill, float64(status.Backfill.Done), "done")
+	gauge(c.backfill, float64(status.Backfill.Total-status.Backfill.Done), "waiting")
+	counter(c.storeLost, status.Enhanced.Lost)
 }
 
 func oneIf(yes bool) float64 {

@@ -36,7 +36,7 @@ lock_sidecar_mode{mode="shadow"} 0
 # HELP atlantis_enhanced_locking_active_locks Project locks held.
 # TYPE atlantis_enhanced_locking_active_locks gauge
 atlantis_enhanced_locking_active_locks 7
-# HELP atlantis_enhanced_locking_backend_health 1 if the store that answers is healthy.
+# HELP atlantis_enhanced_locking_backend_health 1 if the enhanced store answers and is in step; in mode legacy, if atlantis.db is healthy.
 # TYPE atlantis_enhanced_locking_backend_health gauge
 atlantis_enhanced_locking_backend_health 1
 # HELP lock_sidecar_foreign_writes_total Times that atlantis.db had been written by another program.
@@ -48,7 +48,7 @@ lock_sidecar_legacy_whole 1
 `)
 	f.status.Legacy = client.Legacy{Error: "disk failed"} // the number of locks is not known: not 0
 	compare(mode + `
-# HELP atlantis_enhanced_locking_backend_health 1 if the store that answers is healthy.
+# HELP atlantis_enhanced_locking_backend_health 1 if the enhanced store answers and is in step; in mode legacy, if atlantis.db is healthy.
 # TYPE atlantis_enhanced_locking_backend_health gauge
 atlantis_enhanced_locking_backend_health 0
 # HELP lock_sidecar_foreign_writes_total Times that atlantis.db had been written by another program.
@@ -60,11 +60,46 @@ lock_sidecar_legacy_whole 0
 `)
 }
 
+// In mode shadow the follower is shown; backend_health is that of the enhanced store.
+func TestMetricsOfTheFollower(t *testing.T) {
+	f := &fake{status: client.Status{
+		Mode: "shadow", Epoch: 3, Legacy: client.Legacy{Healthy: true}, Enhanced: &client.Enhanced{Lost: 2},
+		Mirror: client.Mirror{Pending: 5, Dirty: 6, LagSeconds: 0.5}, Backfill: client.Backfill{State: "running", Done: 30, Total: 100},
+	}}
+	require.NoError(t, testutil.CollectAndCompare(admin.NewCollector(f), strings.NewReader(`
+# HELP atlantis_enhanced_locking_backend_health 1 if the enhanced store answers and is in step; in mode legacy, if atlantis.db is healthy.
+# TYPE atlantis_enhanced_locking_backend_health gauge
+atlantis_enhanced_locking_backend_health 0
+# HELP lock_sidecar_backfill_records Records in the last work of making every record equal.
+# TYPE lock_sidecar_backfill_records gauge
+lock_sidecar_backfill_records{state="done"} 30
+lock_sidecar_backfill_records{state="waiting"} 70
+# HELP lock_sidecar_epoch Grows with every change of the store that answers.
+# TYPE lock_sidecar_epoch gauge
+lock_sidecar_epoch 3
+# HELP lock_sidecar_mirror_dirty_keys Records of which the follower has missed a change.
+# TYPE lock_sidecar_mirror_dirty_keys gauge
+lock_sidecar_mirror_dirty_keys 6
+# HELP lock_sidecar_mirror_lag_seconds Age of the oldest operation that the follower has not done yet.
+# TYPE lock_sidecar_mirror_lag_seconds gauge
+lock_sidecar_mirror_lag_seconds 0.5
+# HELP lock_sidecar_mirror_pending Operations that the follower has not done yet.
+# TYPE lock_sidecar_mirror_pending gauge
+lock_sidecar_mirror_pending 5
+# HELP lock_sidecar_store_lost_total Times that the enhanced store was not the one it had been: emptied, swapped, or older.
+# TYPE lock_sidecar_store_lost_total counter
+lock_sidecar_store_lost_total 2
+`), "atlantis_enhanced_locking_backend_health", "lock_sidecar_backfill_records", "lock_sidecar_epoch", "lock_sidecar_mirror_dirty_keys",
+		"lock_sidecar_mirror_lag_seconds", "lock_sidecar_mirror_pending", "lock_sidecar_store_lost_total"))
+}
+
 // A strict registry takes what the collector shows.
 func TestCollectorDescribesWhatItCollects(t *testing.T) {
-	registry := prometheus.NewPedanticRegistry()
-	require.NoError(t, registry.Register(admin.NewCollector(&fake{status: client.Status{Mode: "legacy"}})))
-	problems, err := testutil.GatherAndLint(registry)
-	require.NoError(t, err)
-	require.Empty(t, problems)
+	for _, status := range []client.Status{{Mode: "legacy"}, {Mode: "shadow", Enhanced: &client.Enhanced{}}} {
+		registry := prometheus.NewPedanticRegistry()
+		require.NoError(t, registry.Register(admin.NewCollector(&fake{status: status})))
+		problems, err := testutil.GatherAndLint(registry)
+		require.NoError(t, err)
+		require.Empty(t, problems)
+	}
 }

@@ -40,6 +40,10 @@ func (s *Server) apiRoutes() []route {
 		{"/api/v1/status", http.MethodGet, guarded(s.status)},
 		{"/api/v1/shutdown", http.MethodPost, guarded(s.shutdown)},
 		{"/api/v1/backup", http.MethodGet, guarded(s.backup)},
+		{"/api/v1/verify", http.MethodPost, guarded(s.verify)},
+		{"/api/v1/repair", http.MethodPost, guarded(s.repair)},
+		{"/api/v1/divergences", http.MethodGet, guarded(s.divergences)},
+		{"/api/v1/backfill", http.MethodPost, guarded(s.backfill)},
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // What one client can cost. Requests are small and answers are made at once;
-// a backup has deadlines of its own.
+// backups and comparisons have deadlines of their own.
 const (
 	maxHeader     = 8 << 10 // bytes
 	maxBody       = 1 << 20 // bytes
@@ -34,8 +34,8 @@ type Options struct {
 	// Hosts are the names by which the API may be asked beside localhost and IP
 	// addresses.
 	Hosts []string
-	// Logger gets what goes wrong in a connection, and who asked for a
-	// shutdown or a backup; nil discards it.
+	// Logger gets what goes wrong in a connection, and who asked for more than
+	// to look; nil discards it.
 	Logger hclog.Logger
 }
 
@@ -46,6 +46,8 @@ type Server struct {
 	full    *http.Server // health, metrics and API
 	open    *http.Server // health and metrics
 	cancel  context.CancelFunc
+
+	comparing chan struct{} // has an element while a verify or repair runs
 }
 
 // New returns a server that does not listen yet.
@@ -53,7 +55,7 @@ func New(o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	s := &Server{options: o, log: o.Logger}
+	s := &Server{options: o, log: o.Logger, comparing: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.full = s.newHTTP(ctx, s.routes(s.openRoutes(), s.apiRoutes()))
@@ -88,8 +90,8 @@ func serve(server *http.Server, l net.Listener) error {
 	return nil
 }
 
-// Drain ends the backups under way and refuses new ones, so that nobody reads
-// the store any more. Everything else goes on being answered.
+// Drain ends the backups and comparisons under way and refuses new ones, so that
+// nobody reads the stores any more. Everything else goes on being answered.
 func (s *Server) Drain() { s.cancel() }
 
 // Shutdown closes the listeners, waits for the requests under way, and cuts

@@ -38,7 +38,7 @@ func TestHealthSaysWhy(t *testing.T) {
 // The listener for kubelet and Prometheus has no API, with a token either.
 func TestMetricsListenerHasNoAPI(t *testing.T) {
 	_, _, metrics := start(t, &fake{})
-	for _, path := range []string{"/", "/api/v1/status", "/api/v1/backup", "/api/v1/shutdown"} {
+	for _, path := range []string{"/", "/api/v1/status", "/api/v1/backup", "/api/v1/shutdown", "/api/v1/verify", "/api/v1/divergences"} {
 		a := ask(t, "GET", metrics+path, withToken())
 		require.Equal(t, http.StatusNotFound, a.code, path)
 		isJSONError(t, a, "not_found")
@@ -58,7 +58,10 @@ func TestAPIWantsTheToken(t *testing.T) {
 		"other scheme": {"Authorization": "Basic " + token},
 		"bare":         {"Authorization": token},
 	} {
-		for path, method := range map[string]string{"/api/v1/status": "GET", "/api/v1/backup": "GET", "/api/v1/shutdown": "POST"} {
+		for path, method := range map[string]string{
+			"/api/v1/status": "GET", "/api/v1/backup": "GET", "/api/v1/shutdown": "POST",
+			"/api/v1/verify": "POST", "/api/v1/repair": "POST", "/api/v1/backfill": "POST", "/api/v1/divergences": "GET",
+		} {
 			a := ask(t, method, api+path, header)
 			require.Equal(t, http.StatusUnauthorized, a.code, "%s %s", name, path)
 			isJSONError(t, a, "guard")

@@ -182,16 +182,15 @@ type Sidecar struct {
 	AdminListen   string        `key:"admin-listen" default:"127.0.0.1:9380" doc:"page and API"`
 	MetricsListen string        `key:"metrics-listen" doc:"health and metrics only, for kubelet and Prometheus; empty is off"`
 	OpenTimeout   time.Duration `key:"open-timeout" default:"30s" min:"0" doc:"how long to wait for a database file that another process holds"`
-	// The default becomes shadow once the mirror exists; this tag is the one place.
-	Mode       Mode      `key:"mode" default:"legacy" oneof:"legacy shadow hybrid primary enhanced" doc:"mode of the first start; afterwards the persisted mode wins and serve says so"`
-	Hybrid     Hybrid    `key:"hybrid"`
-	InstanceID string    `key:"instance-id" auto:"an id kept in atlantis.db" doc:"name of this sidecar among several"`
-	LogFormat  string    `key:"log-format" default:"text" oneof:"text json" doc:"shape of log lines"`
-	LogLevel   string    `key:"log-level" default:"info" oneof:"trace debug info warn error" doc:"least severity that is logged"`
-	Auth       Auth      `key:"auth"`
-	Readiness  Readiness `key:"readiness"`
-	Ignore     []Ignore  `key:"ignore" doc:"divergences that are known and accepted: counted apart, not recorded"`
-	Limits     Limits    `key:"limits"`
+	Mode          Mode          `key:"mode" default:"shadow" oneof:"legacy shadow hybrid primary enhanced" doc:"who answers: legacy and shadow are served by this version"`
+	Hybrid        Hybrid        `key:"hybrid"`
+	InstanceID    string        `key:"instance-id" auto:"an id kept in atlantis.db" doc:"name of this sidecar among several"`
+	LogFormat     string        `key:"log-format" default:"text" oneof:"text json" doc:"shape of log lines"`
+	LogLevel      string        `key:"log-level" default:"info" oneof:"trace debug info warn error" doc:"least severity that is logged"`
+	Auth          Auth          `key:"auth"`
+	Readiness     Readiness     `key:"readiness"`
+	Ignore        []Ignore      `key:"ignore" doc:"divergences that are known and accepted: counted apart, not recorded"`
+	Limits        Limits        `key:"limits"`
 }
 
 // Hybrid is the share of routes that enhanced answers in mode hybrid.

@@ -82,7 +82,7 @@ func TestLoadOfNothingGivesTheDefaults(t *testing.T) {
 	require.Equal(t, "127.0.0.1:9380", c.Sidecar.AdminListen)
 	require.Empty(t, c.Sidecar.MetricsListen)
 	require.Equal(t, 30*time.Second, c.Sidecar.OpenTimeout)
-	require.Equal(t, config.ModeLegacy, c.Sidecar.Mode)
+	require.Equal(t, config.ModeShadow, c.Sidecar.Mode)
 	require.Equal(t, config.BackendEmbedded, c.Locking.Backend)
 	require.True(t, c.Locking.Enabled)
 	require.True(t, c.Locking.LegacyFallback)

@@ -69,7 +69,7 @@ func TestAdvice(t *testing.T) {
 		{"sentinel without WAIT", "redis: {addr: 'a:1', sentinel-master: m}", `redis.sentinel-master is "m" but redis.wait-replicas is 0`},
 		{"any certificate", "redis: {addr: 'a:1', tls: {enabled: true, insecure-skip-verify: true}}", "anybody in between can pose as Redis"},
 		{"empty share", "sidecar: {mode: hybrid}", "legacy answers for every repo"},
-		{"share without hybrid", "sidecar: {hybrid: {percent: 5}}", `sidecar.hybrid is set but sidecar.mode is "legacy"`},
+		{"share without hybrid", "sidecar: {hybrid: {percent: 5}}", `sidecar.hybrid is set but sidecar.mode is "shadow"`},
 		{"no fallback", "enhanced-locking: {legacy-fallback: false}\nsidecar: {mode: primary}", "an outage of the enhanced store stops planning"},
 		{"fallback to the retired", "enhanced-locking: {legacy-fallback: true}\nsidecar: {mode: enhanced}", "legacy is retired, there is no fallback"},
 		{"rules without queue", "priority: {rules: [{repos: [a], priority: high}]}", "priority.rules is set but enable-priority-queue is false"},

@@ -20,17 +20,24 @@ const (
 // before the caller does, so a caller must be ready to ask for another one.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
+	return FreeAddrs(t, 1)[0]
+}
+
+// FreeAddrs returns n of them, no two the same.
+func FreeAddrs(t testing.TB, n int) []string {
+	t.Helper()
+	var addrs []string
 	for range portTries {
 		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowestPort+rand.IntN(highestPort-lowestPort)))
 		listener, err := net.Listen("tcp", addr)
 		if err != nil {
 			continue
 		}
-		if err := listener.Close(); err != nil {
-			t.Fatalf("close listener: %v", err)
+		defer func() { _ = listener.Close() }() // held until all are found, so that they differ
+		if addrs = append(addrs, addr); len(addrs) == n {
+			return addrs
 		}
-		return addr
 	}
-	t.Fatalf("find free port: none of %d tried between %d and %d is free", portTries, lowestPort, highestPort)
-	return ""
+	t.Fatalf("find %d free ports: not found in %d tries between %d and %d", n, portTries, lowestPort, highestPort)
+	return nil
 }

@@ -13,12 +13,20 @@ import (
 
 const command = "./cmd/lock-sidecar"
 
-// build runs once per test process.
-var build = sync.OnceValues(buildBinary)
+// Both run once per test process.
+var (
+	build           = sync.OnceValues(func() (string, error) { return buildBinary("") })
+	buildFailpoints = sync.OnceValues(func() (string, error) { return buildBinary("failpoints") })
+)
 
 // Binary returns the path of the lock-sidecar binary, built from the tree that the test was built from; with the race
 // detector if the test has it.
 func Binary(t testing.TB) string {
+	t.Helper()
+	return built(t, build)
+}
+
+func built(t testing.TB, build func() (string, error)) string {
 	t.Helper()
 	path, err := build()
 	if err != nil {
@@ -28,8 +36,9 @@ func Binary(t testing.TB) string {
 }
 
 // buildBinary writes to bin/test of the checkout, where go build finds its last result and does nothing if it still
-// holds. A file lock keeps the test processes that go test runs at the same time from writing it together.
-func buildBinary() (path string, err error) {
+// holds. A file lock keeps the test processes that go test runs at the same time from writing it together. A tag other
+// than "" is a build tag.
+func buildBinary(tag string) (path string, err error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
@@ -49,6 +58,10 @@ func buildBinary() (path string, err error) {
 	if raceEnabled {
 		path += "-race"
 		args, env = append(args, "-race"), "CGO_ENABLED=1"
+	}
+	if tag != "" {
+		path += "-" + tag
+		args = append(args, "-tags", tag)
 	}
 	if _, err := runGo(root, env, append(args, "-o", path, command)...); err != nil {
 		return "", err

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"bytes"
 	"context"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -54,4 +55,10 @@ func checkOutput(t testing.TB, name, output string) {
 	if t.Failed() {
 		t.Logf("%s printed:\n%s", name, output)
 	}
+}
+
+// Verb runs a verb that asks this sidecar, as Run does; the address and the token are added to args.
+func (p *Process) Verb(args ...string) (stdout, stderr string, code int) {
+	p.t.Helper()
+	return Run(p.t, nil, append(args, "--admin", "http://"+p.AdminAddr, "--token-file", filepath.Join(p.DataDir, "admin.token"))...)
 }

@@ -35,7 +35,9 @@ type Options struct {
 	DataDir string   // empty: a new directory that goes with the test
 	Args    []string // for serve, after the harness's own, which they override
 	Env     []string // KEY=value, added to the test's environment less its LOCK_SIDECAR_ variables
-	Wrapper []string // a command to run the binary under, which must exec it: {"strace", "-D", "-f", …}
+	// Failpoints starts a binary that has the build tag failpoints; Env says which fail.
+	Failpoints bool
+	Wrapper    []string // a command to run the binary under, which must exec it: {"strace", "-D", "-f", …}
 }
 
 // Process is a running "lock-sidecar serve". Output, Running, PID, Signal and Ended are those of
@@ -54,15 +56,18 @@ type Process struct {
 // succeed as Stop says. A serve that is expected not to start is a case for Run.
 func Start(t testing.TB, options Options) *Process {
 	t.Helper()
-	binary := Binary(t)
+	binary := ""
+	if options.Failpoints {
+		binary = built(t, buildFailpoints)
+	} else {
+		binary = Binary(t)
+	}
 	if options.DataDir == "" {
 		options.DataDir = filepath.Join(t.TempDir(), "data")
 	}
 	for range portTries {
-		p := &Process{
-			Addr: process.FreeAddr(t), AdminAddr: process.FreeAddr(t), MetricsAddr: process.FreeAddr(t),
-			DataDir: options.DataDir, t: t,
-		}
+		addrs := process.FreeAddrs(t, 3)
+		p := &Process{Addr: addrs[0], AdminAddr: addrs[1], MetricsAddr: addrs[2], DataDir: options.DataDir, t: t}
 		if p.launch(binary, options) {
 			t.Cleanup(p.end)
 			return p

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lock-sidecar/lock-sidecar/enhanced"
+	"github.com/lock-sidecar/lock-sidecar/enhanced/embedded"
+	"github.com/lock-sidecar/lock-sidecar/enhanced/redisstore"
+	"github.com/lock-sidecar/lock-sidecar/internal/config"
+	"github.com/lock-sidecar/lock-sidecar/locking"
+)
+
+// backend is the enhanced store of the configuration. It is opened by its
+// first Join that can: a store that is away must not keep Atlantis waiting, and
+// one that comes back needs no restart. What operators look for in the log is
+// said here.
+type backend struct {
+	kind string // redis or embedded
+	at   string // address or path
+	open func(context.Context) (enhanced.Store, error)
+	log  hclog.Logger
+
+	mu    sync.Mutex
+	store enhanced.Store // nil: not opened yet
+	last  error          // of the last Join
+	first bool           // no Join has been tried yet
+}
+
+var _ enhanced.Store = (*backend)(nil)
+
+var errNotOpen = errors.New("store is not open yet")
+
+// newBackend returns the enhanced store that owner is to have. Only a
+// certificate that cannot be read is an error: nothing else is tried.
+func newBackend(c *config.Config, owner string, registry prometheus.Registerer, log hclog.Logger) (*backend, error) {
+	b := &backend{kind: c.Locking.Backend, log: log.Named("enhanced"), first: true}
+	if b.kind == config.BackendRedis {
+		b.at = strings.Join(c.Redis.Addrs, ", ")
+		store, err := newRedisStore(c.Redis, owner, registry, b.log)
+		if err != nil {
+			return nil, exit(codeUsage, err)
+		}
+		b.store = store
+		return b, nil
+	}
+	b.at = embedded.FileName
+	b.open = func(ctx context.Context) (enhanced.Store, error) {
+		store, err := embedded.Open(ctx, embedded.Options{
+			Dir: c.Sidecar.DataDir, Owner: owner, CommitEvery: embedded.FollowerCommitEvery, Logger: b.log,
+		})
+		if err != nil {
+			return nil, err // not a nil *embedded.Store
+		}
+		return store, nil
+	}
+	return b, nil
+}
+
+func newRedisStore(c config.Redis, owner string, registry prometheus.Registerer, log hclog.Logger) (enhanced.Store, error) {
+	server := redisstore.Server{
+		Addrs: c.Addrs, Cluster: c.ClusterMode, SentinelMaster: c.SentinelMaster,
+		Username: c.Username, Password: c.Password.Reveal(), DB: c.DB,
+		PoolSize: c.PoolSize, MinIdleConns: c.MinIdleConns, MaxConnAge: c.MaxConnAge,
+		DialTimeout: c.DialTimeout, ReadTimeout: c.ReadTimeout, WriteTimeout: c.WriteTimeout, PoolTimeout: c.PoolTimeout,
+	}
+	if c.TLS.Enabled {
+		server.TLS = &redisstore.TLS{
+			CAFile: c.TLS.CAFile, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile,
+			ServerName: c.TLS.ServerName, InsecureSkipVerify: c.TLS.InsecureSkipVerify,
+		}
+	}
+	client, err := redisstore.Connect(server)
+	if err != nil {
+		return nil, err
+	}
+	store, err := redisstore.New(client, redisstore.Options{
+		Owner: owner, Prefix: c.KeyPrefix, Logger: log,
+		ReadRetries: c.MaxRetries, WaitReplicas: c.WaitReplicas, WaitTimeout: c.WaitTimeout,
+	})
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	registry.MustRegister(newPoolCollector(client))
+	return store, nil
+}
+
+// name is what people are told.
+func (b *backend) name() string {
+	if b.kind == config.BackendRedis {
+		return "Redis at " + b.at
+	}
+	return "The embedded store " + b.at
+}
+
+// Join is documented at enhanced.Store. Only its caller opens the store.
+func (b *backend) Join(ctx context.Context, known enhanced.Known) (enhanced.Joined, error) {
+	store, err := b.opened(ctx)
+	var joined enhanced.Joined
+	if err == nil {
+		joined, err = store.Join(ctx, known)
+	}
+	b.tell(err)
+	return joined, err
+}
+
+func (b *backend) opened(ctx context.Context) (enhanced.Store, error) {
+	if store, err := b.get(); err == nil {
+		return store, nil
+	}
+	store, err := b.open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open the %s store: %w", b.kind, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.store = store
+	return store, nil
+}
+
+// tell logs what has changed since the last Join.
+func (b *backend) tell(err error) {
+	b.mu.Lock()
+	first, last := b.first, b.last
+	b.first, b.last = false, err
+	b.mu.Unlock()
+	refused := func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
+	switch {
+	case err == nil && (first || last != nil):
+		if b.kind == config.BackendRedis {
+			b.log.Info("redis backend health check passed", "address", b.at)
+		}
+		b.log.Info("enhanced locking system initialized successfully", "backend", b.kind, "at", b.at)
+	case refused(err) && !refused(last) && b.kind == config.BackendRedis:
+		b.log.Warn("redis connection refused", "address", b.at)
+	}
+}
+
+func (b *backend) get() (enhanced.Store, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.store == nil {
+		return nil, errNotOpen
+	}
+	return b.store, nil
+}
+
+// Known is documented at enhanced.Store.
+func (b *backend) Known() enhanced.Known {
+	store, err := b.get()
+	if err != nil {
+		return enhanced.Known{}
+	}
+	return store.Known()
+}
+
+// Get is documented at locking.Store.
+func (b *backend) Get(ctx context.Context, key locking.Key) (locking.Record, error) {
+	store, err := b.get()
+	if err != nil {
+		return locking.Record{}, err
+	}
+	return store.Get(ctx, key)
+}
+
+// Apply is documented at locking.Store.
+func (b *backend) Apply(ctx context.Context, changes []locking.Change) ([]locking.Outcome, error) {
+	store, err := b.get()
+	if err != nil {
+		return nil, err
+	}
+	return store.Apply(ctx, changes)
+}
+
+// Scan is documented at locking.Store.
+func (b *backend) Scan(ctx context.Context, match locking.Pattern) iter.Seq2[locking.Record, error] {
+	return func(yield func(locking.Record, error) bool) {
+		store, err := b.get()
+		if err != nil {
+			yield(locking.Record{}, err)
+			return
+		}
+		store.Scan(ctx, match)(yield)
+	}
+}
+
+// Close is documented at enhanced.Store. Nobody may be in Join.
+func (b *backend) Close() error {
+	store, err := b.get()
+	if err != nil {
+		return nil
+	}
+	return store.Close()
+}

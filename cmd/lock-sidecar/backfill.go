@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lock-sidecar/lock-sidecar/client"
+)
+
+func newBackfill(o Options) *cobra.Command {
+	var admin adminFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "backfill",
+		Short: "Make every record of the enhanced store equal to atlantis.db, and wait until it is",
+		Long: "Compare every record and make those of the enhanced store equal to atlantis.db, as the sidecar does by itself\n" +
+			"with a new store and after a crash; for whoever does not trust what the enhanced store holds. What is\n" +
+			"overwritten is recorded as a divergence first. A command that is broken off does not end the work.\n" +
+			"Exit code 0: done, 3: the enhanced store or the sidecar cannot be reached, or not in time, 4: mode legacy.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel, c, err := admin.connect(cmd, o)
+			if err != nil {
+				return err
+			}
+			defer cancel()
+			if _, err := c.Backfill(ctx); err != nil {
+				return err
+			}
+			done, err := awaitBackfill(ctx, c, func(text string) error {
+				if asJSON {
+					return nil
+				}
+				return printf(o.Stdout, "%s\n", text)
+			})
+			if err != nil || !asJSON {
+				return err
+			}
+			return printJSON(o.Stdout, done)
+		},
+	}
+	admin.register(cmd, 10*time.Minute)
+	admin.registerToken(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the end as JSON")
+	return cmd
+}
+
+// awaitBackfill tells of each progress, and of what it waits for, until all is
+// done.
+func awaitBackfill(ctx context.Context, c *client.Client, tell func(string) error) (last client.Backfill, err error) {
+	told := ""
+	pollErr := poll(ctx, func() bool {
+		s, statusErr := c.Status(ctx)
+		if statusErr != nil {
+			err = statusErr
+			return true
+		}
+		last = s.Backfill
+		if text := backfillText(s); text != told {
+			told, err = text, tell(text)
+		}
+		return err != nil || last.State == "done"
+	})
+	if last.State != "done" && (pollErr != nil || ctx.Err() != nil) {
+		err = fmt.Errorf("not done in time: %s; the sidecar goes on, see `lock-sidecar status`", told)
+	}
+	return last, err
+}
+
+func backfillText(s client.Status) string {
+	b := s.Backfill
+	switch {
+	case b.State == "done":
+		return "done: " + plural(b.Total, "record is", "records are") + " equal"
+	case s.Enhanced != nil && s.Enhanced.AwaySince != nil:
+		return "waiting for the enhanced store: " + s.Enhanced.Error
+	case b.State == "failed":
+		return "interrupted, is tried again"
+	case b.Total == 0:
+		return "listing both stores"
+	}
+	return fmt.Sprintf("made equal: %s of %s", thousands(b.Done), thousands(b.Total))
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/lock-sidecar/lock-sidecar/breaker"
+	"github.com/lock-sidecar/lock-sidecar/client"
+	"github.com/lock-sidecar/lock-sidecar/compare"
+	"github.com/lock-sidecar/lock-sidecar/internal/reconcile"
+)
+
+// describe adds what the mirror knows to a status.
+func (m *mirror) describe(s *client.Status) {
+	state, backlog, totals := m.reconciler.State(), m.follower.Backlog(), m.ledger.Totals()
+	s.StoreID, s.SoleOwner = state.StoreID, state.Joined
+	s.Enhanced = m.enhanced(state, backlog.Dirty == 0 && !backlog.All)
+	s.Enhanced.Lost = int(state.Lost)
+	s.Backfill = progress(state, backlog.All)
+	s.Mirror = client.Mirror{Pending: backlog.Pending, Dirty: backlog.Dirty, LagSeconds: backlog.Lag.Seconds()}
+	if backlog.All {
+		s.Mirror.Dirty = max(s.Mirror.Dirty, s.Backfill.Total-s.Backfill.Done)
+	}
+	sum := totals.Comparisons()
+	s.Comparisons = client.Comparisons{Match: int(sum.Match), Mismatch: int(sum.Mismatch), Ignored: int(sum.Ignored)}
+	if !totals.Since.IsZero() {
+		s.Comparisons.Since = &totals.Since
+	}
+	s.Divergences = client.Divergences{Total: int(totals.Divergences), Unresolved: int(totals.Unresolved)}
+	if v := totals.Verify; v != nil {
+		s.Verify = &client.Verify{At: v.At, Compared: v.Compared, Differences: v.Differences}
+	}
+}
+
+// enhanced is how the follower's store does. It is away if it is not the one it
+// was, or if the breaker is not closed.
+func (m *mirror) enhanced(state reconcile.State, inStep bool) *client.Enhanced {
+	guard := m.guard.Health()
+	e := &client.Enhanced{Kind: m.backend.kind, At: m.backend.at, Breaker: string(guard.State)}
+	switch {
+	case !state.Joined:
+		e.AwaySince, e.Error = &state.Since, state.Err.Error()
+	case guard.State != breaker.Closed:
+		e.AwaySince = &guard.Since
+		if guard.Err != nil {
+			e.Error = guard.Err.Error()
+		}
+	case state.Err != nil:
+		e.Error = state.Err.Error()
+	}
+	e.Healthy = e.Error == "" && e.AwaySince == nil && inStep
+	return e
+}
+
+// progress is that of making every record equal, which has begun when all are
+// to be made so.
+func progress(state reconcile.State, all bool) client.Backfill {
+	b := client.Backfill{State: state.Progress.State, Done: state.Progress.Done, Total: state.Progress.Total}
+	if all && b.State != "running" && b.State != "failed" {
+		return client.Backfill{State: "running"}
+	}
+	return b
+}
+
+func noMirror() client.Verdict {
+	return client.Verdict{Verdict: client.VerdictNone, Reason: "mode legacy: there is no second store to compare with"}
+}
+
+func (m *mirror) verify(ctx context.Context) (client.Verdict, error) {
+	v, err := m.reconciler.Verify(ctx)
+	return m.verdict(ctx, v, err)
+}
+
+func (m *mirror) repair(ctx context.Context, dry bool) (client.Verdict, error) {
+	v, err := m.reconciler.Repair(ctx, dry)
+	verdict, err := m.verdict(ctx, v, err)
+	if err == nil && !dry && verdict.Verdict == client.VerdictDifferent {
+		verdict.Repaired = verdict.Different
+	}
+	return verdict, err
+}
+
+// verdict tells a follower that cannot be reached, which is an error, from one
+// that is only behind.
+func (m *mirror) verdict(ctx context.Context, v reconcile.Verified, err error) (client.Verdict, error) {
+	switch joined := m.reconciler.State().Joined; {
+	case errors.Is(err, reconcile.ErrBehind):
+		return client.Verdict{Verdict: client.VerdictNone, Reason: err.Error()}, nil
+	case err != nil && joined && ctx.Err() != nil:
+		return client.Verdict{Verdict: client.VerdictNone, Reason: "the time was too short to compare every record"}, nil
+	case err != nil:
+		return client.Verdict{}, err
+	}
+	verdict := client.Verdict{Verdict: string(v.Verdict), Compared: v.Compared, Different: len(v.Differing)}
+	if v.Verdict == compare.None {
+		verdict.Reason = "neither store has a record: nothing was compared"
+	}
+	since := m.firstSeen()
+	for _, d := range v.Differing[:min(len(v.Differing), client.MaxListed)] {
+		difference := client.Difference{
+			Kind: string(d.Kind), Record: d.Record, LegacyHolder: holder(d.Legacy), EnhancedHolder: holder(d.Enhanced),
+		}
+		if at, known := since[d.Record]; known {
+			difference.AgeSeconds = time.Since(at).Seconds()
+		}
+		verdict.Differences = append(verdict.Differences, difference)
+	}
+	return verdict, nil
+}
+
+// firstSeen is when each record that differs was first found to.
+func (m *mirror) firstSeen() map[string]time.Time {
+	seen := map[string]time.Time{}
+	for _, d := range m.ledger.Unresolved() {
+		seen[d.Record] = d.At
+	}
+	return seen
+}
+
+// holder is who has a lock; of other records it is the digest of the value.
+func holder(s compare.Side) string {
+	if s.Holder == "" && s.Digest != "" {
+		return "sha256 " + s.Digest
+	}
+	return s.Holder
+}
+
+// found lists the divergences.
+func (m *mirror) found() client.DivergenceList {
+	l := client.DivergenceList{Total: int(m.ledger.Totals().Divergences)}
+	for _, d := range m.ledger.Recent(client.MaxListed) {
+		l.Divergences = append(l.Divergences, shown(d))
+	}
+	return l
+}
+
+func shown(d compare.Divergence) client.Divergence {
+	c := client.Divergence{
+		ID: d.ID, At: d.At, LastSeen: d.Last, Seen: d.Seen, Kind: string(d.Kind), Record: d.Record, Operation: string(d.Operation),
+		Legacy: side(d.Legacy), Enhanced: side(d.Enhanced), Cause: d.Cause,
+	}
+	if d.Resolved != nil {
+		c.Resolved = &client.Resolution{At: d.Resolved.At, How: d.Resolved.How}
+	}
+	return c
+}
+
+func side(s compare.Side) client.Side {
+	return client.Side{Holder: s.Holder, Digest: s.Digest, Version: s.Version, LatencySeconds: s.Latency.Seconds()}
+}
+
+// refill begins to make every record equal, or as soon as the store is there.
+func (m *mirror) refill() client.Backfill {
+	m.follower.MarkAll("asked for by an operator")
+	return progress(m.reconciler.State(), true)
+}

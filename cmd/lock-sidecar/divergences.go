@@ -1,0 +1,72 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lock-sidecar/lock-sidecar/client"
+	"github.com/lock-sidecar/lock-sidecar/locking"
+)
+
+func newDivergences(o Options) *cobra.Command {
+	var admin adminFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "divergences",
+		Short: "List the records that were found to differ between the stores",
+		Long: "List the records that were found to differ between the stores, newest first: all that still do, as far as is\n" +
+			"known, and the last that were made equal. One with a cause is explained: the enhanced store was away, or had\n" +
+			"been emptied. All of them, since ever, are in divergences.jsonl of the data directory.\n" +
+			"Exit code 0: listed, however many there are, 3: no sidecar answers.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel, c, err := admin.connect(cmd, o)
+			if err != nil {
+				return err
+			}
+			defer cancel()
+			l, err := c.Divergences(ctx)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(o.Stdout, l)
+			}
+			return printf(o.Stdout, "%s", divergencesText(l))
+		},
+	}
+	admin.register(cmd, 10*time.Second)
+	admin.registerToken(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	return cmd
+}
+
+func divergencesText(l client.DivergenceList) string {
+	if l.Total == 0 {
+		return "no divergence was found\n"
+	}
+	unresolved := 0
+	rows := [][]string{{"ID", "FOUND", "KIND", "DURING", "LEGACY", "ENHANCED", "STATE", "CAUSE", "RECORD"}}
+	for _, d := range l.Divergences {
+		state := "differs"
+		if d.Resolved != nil {
+			state = d.Resolved.How
+		} else {
+			unresolved++
+		}
+		rows = append(rows, []string{fmt.Sprint(d.ID), d.At.UTC().Format("2006-01-02 15:04:05Z"), d.Kind, d.Operation,
+			sideText(d.Legacy), sideText(d.Enhanced), state, cmp.Or(locking.Printable(d.Cause), "unexplained"), locking.Printable(d.Record)})
+	}
+	return fmt.Sprintf("%s found, %s of those listed still %s\n\n%s", plural(l.Total, "divergence", "divergences"),
+		thousands(unresolved), oneOrMany(unresolved, "differs", "differ"), table(rows))
+}
+
+func sideText(s client.Side) string {
+	if s.Holder == "" && s.Digest != "" {
+		return "sha256 " + s.Digest
+	}
+	return orNone(s.Holder)
+}

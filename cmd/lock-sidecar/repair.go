@@ -1,0 +1,59 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/lock-sidecar/lock-sidecar/client"
+)
+
+func newRepair(o Options) *cobra.Command {
+	admin := adminFlags{grace: compareGrace}
+	var dry, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "repair",
+		Short: "Make the enhanced store equal to atlantis.db where verify finds differences",
+		Long: "Verify, and overwrite each record of the enhanced store that differs with that of atlantis.db, which is never\n" +
+			"changed. Each difference is recorded as a divergence first. Records that an ignore rule covers stay as they are.\n" +
+			"Exit code 0: done, or nothing to do, 1: no verdict (mode legacy, not caught up in time), 3: the enhanced store\n" +
+			"or the sidecar cannot be reached.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel, c, err := admin.connect(cmd, o)
+			if err != nil {
+				return err
+			}
+			defer cancel()
+			v, err := c.Repair(ctx, dry, admin.timeout)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = printJSON(o.Stdout, v)
+			} else {
+				err = printf(o.Stdout, "%s", repairText(v, dry))
+			}
+			if err == nil && v.Verdict == client.VerdictNone {
+				err = exit(codeNo, nil)
+			}
+			return err
+		},
+	}
+	admin.register(cmd, compareTimeout)
+	admin.registerToken(cmd)
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what would be overwritten, and change nothing")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	return cmd
+}
+
+func repairText(v client.Verdict, dry bool) string {
+	switch {
+	case v.Verdict == client.VerdictEqual:
+		return "nothing to repair: " + comparedText(v.Compared) + ", no difference\n"
+	case v.Verdict == client.VerdictNone:
+		return "nothing repaired, no verdict: " + v.Reason + "\n"
+	case dry:
+		return "would make equal to atlantis.db: " + thousands(v.Different) + " of " + comparedText(v.Compared) + "\n\n" + differencesTable(v)
+	}
+	return "made equal to atlantis.db: " + thousands(v.Repaired) + " of " + comparedText(v.Compared) +
+		"; the enhanced store had\n\n" + differencesTable(v)
+}

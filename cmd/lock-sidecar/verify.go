@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lock-sidecar/lock-sidecar/client"
+	"github.com/lock-sidecar/lock-sidecar/locking"
+)
+
+// compareTimeout is how long verify and repair may take, if not said otherwise.
+const compareTimeout = 30 * time.Second
+
+func newVerify(o Options) *cobra.Command {
+	admin := adminFlags{grace: compareGrace}
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Compare all records of atlantis.db and the enhanced store",
+		Long: "Wait until the enhanced store has caught up, and compare all records of both stores, both ways. A record that\n" +
+			"differs is looked at again in its own order before it is reported. Changes nothing. Atlantis goes on meanwhile.\n" +
+			"Exit code 0: equal, 1: differences, or no verdict (nothing was compared, mode legacy, not caught up in time),\n" +
+			"3: the enhanced store or the sidecar cannot be reached.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel, c, err := admin.connect(cmd, o)
+			if err != nil {
+				return err
+			}
+			defer cancel()
+			v, err := c.Verify(ctx, admin.timeout)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = printJSON(o.Stdout, v)
+			} else {
+				err = printf(o.Stdout, "%s", verdictText(v))
+			}
+			if err == nil && v.Verdict != client.VerdictEqual {
+				err = exit(codeNo, nil)
+			}
+			return err
+		},
+	}
+	admin.register(cmd, compareTimeout)
+	admin.registerToken(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	return cmd
+}
+
+func verdictText(v client.Verdict) string {
+	switch v.Verdict {
+	case client.VerdictEqual:
+		return "equal: " + comparedText(v.Compared) + ", no difference\n"
+	case client.VerdictDifferent:
+		return fmt.Sprintf("different: %s, %s\n\n%s", comparedText(v.Compared),
+			plural(v.Different, "difference", "differences"), differencesTable(v))
+	}
+	return "no verdict: " + v.Reason + "\n"
+}
+
+func comparedText(n int) string {
+	return thousands(n) + " " + oneOrMany(n, "record", "records") + " compared"
+}
+
+func differencesTable(v client.Verdict) string {
+	rows := [][]string{{"KIND", "LEGACY", "ENHANCED", "KNOWN FOR", "RECORD"}}
+	for _, d := range v.Differences {
+		rows = append(rows, []string{d.Kind, orNone(d.LegacyHolder), orNone(d.EnhancedHolder),
+			upText(time.Duration(d.AgeSeconds * float64(time.Second))), locking.Printable(d.Record)})
+	}
+	text := table(rows)
+	if more := v.Different - len(v.Differences); more > 0 {
+		text += fmt.Sprintf("and %s more\n", thousands(more))
+	}
+	return text
+}
+
+// orNone is what a store holds, for people.
+func orNone(holder string) string {
+	if holder == "" {
+		return "–"
+	}
+	return locking.Printable(holder)
+}
+
+// table aligns columns with two blanks between them; the first row is the head.
+func table(rows [][]string) string {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], len([]rune(cell)))
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		line := ""
+		for i, cell := range row {
+			line += cell + strings.Repeat(" ", widths[i]-len([]rune(cell))+2)
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return b.String()
+}
