@@ -30,6 +30,9 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (int64, error) {
 var errInterrupted = errors.New("interrupted because the file had to be opened anew; try again")
 
 func (s *Store) backup(ctx context.Context, w io.Writer) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	s.file.RLock()
 	h := s.open
 	s.file.RUnlock()

@@ -60,6 +60,16 @@ func decodeMeta(b []byte) (meta, error) {
 	}, nil
 }
 
+// position names the contents, "" for a file that we never wrote to: its
+// version grows with every change, so that a copy which is put back has another
+// unless nothing was changed since it was made.
+func (m meta) position() string {
+	if m.store == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s at version %d", m.store, m.seq)
+}
+
 func newID() string {
 	var b [idLen / 2]byte
 	rand.Read(b[:]) // never fails (crypto/rand)
@@ -87,7 +97,7 @@ func (s *Store) takeOver() (Opened, error) {
 			return err
 		}
 		foreign := ok && m.txid != uint64(tx.ID())-1
-		opened = Opened{TookOver: !ok, Foreign: foreign}
+		opened, s.openedAt = Opened{TookOver: !ok, Foreign: foreign}, m.position()
 		if !ok {
 			m = meta{store: newID(), owner: newID()}
 		}

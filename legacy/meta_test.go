@@ -2,6 +2,7 @@ package legacy_test
 
 import (
 	"encoding/binary"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -162,4 +163,35 @@ func TestJunkInTheBucketsIsLeftAlone(t *testing.T) {
 		require.NotNil(t, tx.Bucket([]byte("runLocks")).Bucket([]byte("acme/infra/a bucket/default/")))
 		return nil
 	})
+}
+
+// The position that Open finds is the one of the last change, however often the
+// file was opened since; a backup that is put back has its own.
+func TestPositionNamesTheContents(t *testing.T) {
+	dir := t.TempDir()
+	position := func(s *legacy.Store) string {
+		at, err := s.Position()
+		require.NoError(t, err)
+		return at
+	}
+	s := open(t, dir)
+	require.Empty(t, s.OpenedAt())
+	put(t, s, lockA, "{}")
+	before := position(s)
+	backup, err := os.Create(filepath.Join(t.TempDir(), "backup"))
+	require.NoError(t, err)
+	_, err = s.Backup(t.Context(), backup)
+	require.NoError(t, err)
+	require.NoError(t, backup.Close())
+	put(t, s, lockA, "[]")
+	after := position(s)
+	require.NotEqual(t, before, after)
+	for range 2 {
+		require.NoError(t, s.Close())
+		s = open(t, dir)
+		require.Equal(t, after, s.OpenedAt())
+	}
+	require.NoError(t, s.Close())
+	require.NoError(t, os.Rename(backup.Name(), s.Path()))
+	require.Equal(t, before, open(t, dir).OpenedAt())
 }

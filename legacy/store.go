@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/lock-sidecar/lock-sidecar/locking"
 )
@@ -32,6 +33,7 @@ type Store struct {
 	path        string
 	log         hclog.Logger
 	opened      Opened
+	openedAt    string
 	id, ownerID string
 
 	file sync.RWMutex // held shared by a read, exclusively to swap open
@@ -59,6 +61,20 @@ var _ locking.Store = (*Store)(nil)
 
 // Path is the path of the file.
 func (s *Store) Path() string { return s.path }
+
+// Position names the contents as of the last commit: the next Open finds the
+// same if nobody wrote to the file or put another in its place meanwhile.
+func (s *Store) Position() (string, error) {
+	var m meta
+	err := s.view(func(tx *bolt.Tx) (err error) {
+		m, _, err = load(tx)
+		return err
+	})
+	return m.position(), err
+}
+
+// OpenedAt is the Position that Open found, "" in a file that had none.
+func (s *Store) OpenedAt() string { return s.openedAt }
 
 // Opened tells what Open found.
 func (s *Store) Opened() Opened { return s.opened }

@@ -10,7 +10,7 @@
 //   - work.go: what a worker does with a task, and how it compares.
 //   - dirt.go: keys of which the follower has missed a change.
 //   - equalize.go: how a key that is dirty, or new, is made equal again.
-//   - unclean.go: the mark on disk that survives a crash.
+//   - instep.go: the note on disk that there is nothing to make equal.
 //
 // Nothing that the follower does can change, delay or lose an answer. The
 // package knows neither BoltDB nor Redis.

@@ -44,7 +44,8 @@ type mirror struct {
 	reconciler *reconcile.Reconciler
 
 	divergences *compare.Log
-	mark        shadow.Unclean
+	inStep      shadow.InStep
+	authority   *legacy.Store
 	log         hclog.Logger
 	cancel      context.CancelFunc
 	running     sync.WaitGroup // reconciler and saver
@@ -55,7 +56,7 @@ type mirror struct {
 func newMirror(c *config.Config, store *legacy.Store, unclean string, operations *metrics.Operations,
 	registry prometheus.Registerer, log hclog.Logger) (*mirror, error) {
 	dir := c.Sidecar.DataDir
-	m := &mirror{mark: shadow.UncleanIn(dir), log: log.Named("shadow")}
+	m := &mirror{inStep: shadow.InStepIn(dir), authority: store, log: log.Named("shadow")}
 	var err error
 	if m.backend, err = newBackend(c, store.OwnerID(), registry, log); err != nil {
 		return nil, err
@@ -117,8 +118,8 @@ func (m *mirror) save(ctx context.Context) {
 	}
 }
 
-// stop ends all of it, after the last command, and takes the mark of an unclean
-// follower away if that has missed nothing. Began is when the stop of the
+// stop ends all of it, after the last command, and leaves the note that the
+// follower is in step if it has missed nothing. Began is when the stop of the
 // sidecar did.
 func (m *mirror) stop(began time.Time) {
 	ctx, cancel := context.WithTimeout(context.Background(), min(drainFollower, time.Until(began.Add(stopBy))))
@@ -132,7 +133,7 @@ func (m *mirror) stop(began time.Time) {
 	inStep := backlog.Clean() && state.Joined
 	err := m.close()
 	if err == nil && inStep {
-		err = m.mark.Clear()
+		err = m.leaveNote()
 	}
 	switch {
 	case err != nil:
@@ -163,11 +164,20 @@ func ignoreRules(configured []config.Ignore) []compare.Rule {
 	return rules
 }
 
+func (m *mirror) leaveNote() error {
+	position, err := m.authority.Position()
+	if err != nil {
+		return err
+	}
+	return m.inStep.Leave(position)
+}
+
 // mayLackChanges tells why an enhanced store may lack changes of atlantis.db
-// as it was opened, "" if it does not, and marks it as one that does from now
-// on: in mode legacy because nobody follows, in shadow until a clean stop.
+// as it was opened, "" if it does not. It takes the note away that says so: in
+// mode legacy because nobody follows, in shadow until a clean stop.
 func mayLackChanges(store *legacy.Store, dir string) (why string, err error) {
-	mark, opened := shadow.UncleanIn(dir), store.Opened()
+	note, opened := shadow.InStepIn(dir), store.Opened()
+	position := note.Position()
 	switch {
 	case opened.Created:
 		why = "atlantis.db is new"
@@ -175,10 +185,12 @@ func mayLackChanges(store *legacy.Store, dir string) (why string, err error) {
 		why = "atlantis.db was taken over from Atlantis"
 	case opened.Foreign:
 		why = "atlantis.db was written by another program"
-	case mark.IsSet():
+	case position == "":
 		why = "the last run did not end with the follower in step"
+	case position != store.OpenedAt():
+		why = "atlantis.db is not as it was at the last stop (restored from a backup?)"
 	}
-	if err := mark.Set(); err != nil {
+	if err := note.TakeAway(); err != nil {
 		return "", exit(codeFailed, fmt.Errorf("%w; the data directory must be writable", err))
 	}
 	return why, nil

@@ -97,7 +97,7 @@ func TestServeInModeLegacy(t *testing.T) {
 	require.Contains(t, s.stdout.String(), "is ready in mode legacy: all answers come from atlantis.db.\n\n")
 	require.Contains(t, s.stderr.String(), "enhanced locking system disabled: mode=legacy")
 	require.NoFileExists(t, filepath.Join(dir, "enhanced.db"))
-	require.FileExists(t, filepath.Join(dir, "unclean"), "changes were not followed")
+	require.NoFileExists(t, filepath.Join(dir, "in-step"), "changes were not followed")
 }
 
 // With JSON logs every line of the output is JSON.

@@ -263,7 +263,7 @@ func TestStopWithRedisHanging(t *testing.T) {
 	p.Stop()
 	require.Less(t, time.Since(began), 10*time.Second)
 	require.Contains(t, p.Output(), "follower not in step, the next start makes every record equal")
-	require.FileExists(t, filepath.Join(p.DataDir, "unclean"))
+	require.NoFileExists(t, filepath.Join(p.DataDir, "in-step"))
 
 	server.Resume()
 	p = sidecar.Start(t, options)
@@ -351,4 +351,23 @@ func TestComparisonsRefuseALongTimeout(t *testing.T) {
 		require.Equal(t, 2, r.code)
 		require.Contains(t, r.stderr, "expected 1ms to 10m0s")
 	}
+}
+
+// An atlantis.db that was put back from a backup is not what the follower was
+// in step with: the next start makes every record equal, and says why.
+func TestARestoredBackupIsFollowedAnew(t *testing.T) {
+	p := sidecar.Start(t, sidecar.Options{})
+	dir, backup := p.DataDir, filepath.Join(t.TempDir(), "backup.db")
+	fill(t, p)
+	verbs(t, p)(0, "verify")
+	verbs(t, p)(0, "backup", backup)
+	require.NoError(t, p.Client(t).Set(t.Context(), "pr/acme/new/./default/", lockValue, 0).Err())
+	p.Stop()
+	require.FileExists(t, filepath.Join(dir, "in-step"))
+	require.NoError(t, os.Rename(backup, filepath.Join(dir, "atlantis.db")))
+
+	p = sidecar.Start(t, sidecar.Options{DataDir: dir})
+	require.Equal(t, "equal: 3 records compared, no difference\n", verbs(t, p)(0, "verify"))
+	require.Contains(t, p.Output(), "restored from a backup?")
+	require.Contains(t, verbs(t, p)(0, "divergences"), "restored from a backup?")
 }
