@@ -12,7 +12,6 @@ import (
 const (
 	allLocks   = "pr*" // how Atlantis asks for all locks, and gets hosts named pr… too
 	locksUnder = "pr/"
-	globChars  = `*?[]\^`
 )
 
 // scan answers SCAN with one page that holds the whole listing.
@@ -147,7 +146,7 @@ func (h *Handler) listLocks(ctx context.Context) ([]locking.Key, error) {
 // repository's name, having no slash or a glob in it, is a glob unless some
 // lock says that it is a name.
 func (h *Handler) listRepo(ctx context.Context, pattern, repo string) ([]locking.Key, error) {
-	under, err := h.records(ctx, locking.Pattern(quoteGlob(locksUnder+repo)+"*"))
+	under, err := h.records(ctx, locking.Literal(locksUnder+repo)+"*")
 	if err != nil {
 		return nil, err
 	}
@@ -157,23 +156,12 @@ func (h *Handler) listRepo(ctx context.Context, pattern, repo string) ([]locking
 			keys = append(keys, r.Key)
 		}
 	}
-	isName := strings.Contains(repo, "/") && !strings.ContainsAny(repo, globChars)
+	isName := strings.Contains(repo, "/") && !strings.ContainsAny(repo, locking.GlobChars)
 	if len(keys) == 0 && !isName {
 		return h.glob(ctx, pattern)
 	}
 	h.metrics.prevent(faultPrefixUnlock, len(under)-len(keys))
 	return keys, nil
-}
-
-func quoteGlob(text string) string {
-	var b strings.Builder
-	for _, c := range []byte(text) {
-		if strings.IndexByte(globChars, c) >= 0 {
-			b.WriteByte('\\')
-		}
-		b.WriteByte(c)
-	}
-	return b.String()
 }
 
 // records reads a whole scan, so that an error is known before anything is

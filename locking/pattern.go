@@ -9,6 +9,22 @@ type Pattern string
 // All selects every record.
 const All Pattern = "*"
 
+// GlobChars are the characters that a glob may read as something else than
+// themselves.
+const GlobChars = `*?[]\^`
+
+// Literal is the pattern that matches exactly the text.
+func Literal(text string) Pattern {
+	var b strings.Builder
+	for _, c := range []byte(text) {
+		if strings.IndexByte(GlobChars, c) >= 0 {
+			b.WriteByte('\\')
+		}
+		b.WriteByte(c)
+	}
+	return Pattern(b.String())
+}
+
 // Prefix is what every key that matches begins with: the pattern's text up to
 // its first special character. A store uses it to read less.
 func (p Pattern) Prefix() string {

@@ -35,3 +35,13 @@ func TestPatternIsNotExponential(t *testing.T) {
 	p := locking.Pattern(strings.Repeat("*a", 400) + "b")
 	require.False(t, p.Match(strings.Repeat("a", 4000)))
 }
+
+// A literal matches its text and nothing else, whatever is in it.
+func TestLiteralMatchesItsTextOnly(t *testing.T) {
+	for _, text := range []string{"pr/acme/infra/./default/", "a*", "[x]", `back\slash`, "^?", "ünï"} {
+		require.True(t, locking.Literal(text).Match(text), text)
+		require.False(t, locking.Literal(text).Match(text+"x"), text)
+		require.True(t, (locking.Literal(text) + "*").Match(text+"x"), text)
+	}
+	require.False(t, locking.Literal("a*").Match("ab"))
+}

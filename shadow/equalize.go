@@ -211,11 +211,15 @@ func (f *Follower) unequal(t *task, err error) verdict {
 	return verdict{err: err}
 }
 
-// check compares the keys of a task.
+// check compares the keys of a task. A record counts that can be read and is
+// listed.
 func (f *Follower) check(ctx context.Context, t *task) verdict {
 	var v verdict
 	for i, key := range t.keys {
 		has, err := getOrNone(ctx, f.store, key)
+		if err == nil && has.Exists() {
+			has, err = f.ifListed(ctx, has)
+		}
 		if err != nil {
 			return verdict{err: err}
 		}
@@ -224,6 +228,17 @@ func (f *Follower) check(ctx context.Context, t *task) verdict {
 		}
 	}
 	return v
+}
+
+// ifListed returns the record, or the zero Record if a listing does not have
+// it: to whoever lists the locks of a pull request it is not there.
+func (f *Follower) ifListed(ctx context.Context, r locking.Record) (locking.Record, error) {
+	for listed, err := range f.store.Scan(ctx, locking.Literal(r.Key.String())) {
+		if err != nil || listed.Key == r.Key {
+			return r, err
+		}
+	}
+	return locking.Record{}, nil
 }
 
 // getOrNone reads a record, the zero Record if there is none.

@@ -2,7 +2,7 @@ package shadow
 
 import (
 	"context"
-	"hash/maphash"
+	"hash/crc32"
 	"maps"
 	"slices"
 
@@ -16,12 +16,11 @@ const stripes = 1024
 // order holds a lock for each key, so that the changes of one key reach the
 // follower in the order in which the authority made them.
 type order struct {
-	seed  maphash.Seed
 	locks [stripes]chan struct{}
 }
 
 func newOrder() *order {
-	o := &order{seed: maphash.MakeSeed()}
+	o := &order{}
 	for i := range o.locks {
 		o.locks[i] = make(chan struct{}, 1)
 	}
@@ -69,7 +68,7 @@ func (o *order) holdFree(keys []locking.Key) (free, busy []locking.Key, release 
 }
 
 func (o *order) stripe(key locking.Key) int {
-	return int(maphash.String(o.seed, key.String()) % stripes)
+	return int(crc32.ChecksumIEEE([]byte(key.String())) % stripes)
 }
 
 func (o *order) free(held []int) {

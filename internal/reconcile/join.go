@@ -51,8 +51,8 @@ func (r *Reconciler) meet(j enhanced.Joined, known Remembered) (lacks string) {
 	defer r.mu.Unlock()
 	first, back := r.storeID == "", !r.joined
 	r.setJoined(true)
-	if back {
-		r.Guard.Reset()
+	if back || j.StoreID != r.storeID || !r.Follower.Backlog().Clean() {
+		r.Guard.Reset() // what it knows is about another time: the store has just answered
 	}
 	if j.StoreID == r.storeID {
 		if back {
