@@ -35,7 +35,7 @@ race: redis ## Run the tests with the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
 
 .PHONY: soak
-soak: redis ## Run the tests of mode shadow at their promised length: about an hour
+soak: redis ## Run the tests of mode shadow at their promised length: 40 minutes
 	$(GO) test -tags soak -count=1 -timeout 3h -v -run 'Shadow|Contention|Fault|Panics|AwayForgets|Backfill' ./test/acceptance
 
 .PHONY: e2e

@@ -1,0 +1,13 @@
+//go:build soak
+
+package acceptance
+
+import "time"
+
+// The promised lengths, for "make soak".
+const (
+	contentionFor = 10 * time.Minute
+	faultFor      = 20 * time.Second
+	kills         = 50
+	moreFaults    = true
+)
