@@ -1,7 +1,6 @@
 package legacy
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -217,7 +216,7 @@ func (s *Store) run(tx *bolt.Tx, group []*request, m *meta) (written map[locking
 		r.outcomes = meet(tx, r.changes, s.base)
 		for i, c := range r.changes {
 			o := &r.outcomes[i]
-			if !o.Applied || !changes(c, o.Before) {
+			if !o.Applied || !c.Writes(o.Before) {
 				continue
 			}
 			m.seq++
@@ -236,29 +235,11 @@ func (s *Store) run(tx *bolt.Tx, group []*request, m *meta) (written map[locking
 // meet evaluates all conditions of one request against the records as the
 // transaction has them now.
 func meet(tx *bolt.Tx, changes []locking.Change, base uint64) []locking.Outcome {
-	outcomes := make([]locking.Outcome, len(changes))
-	all := true
+	before := make([]locking.Record, len(changes))
 	for i, c := range changes {
-		o := &outcomes[i]
-		o.Before = record(tx, c.Key, base)
-		o.Refused = !c.If.Holds(o.Before)
-		all = all && !o.Refused
+		before[i] = record(tx, c.Key, base)
 	}
-	for i, c := range changes {
-		outcomes[i].Applied = all
-		if all && !c.Delete {
-			outcomes[i].Version = outcomes[i].Before.Version // kept if the bytes are the same
-		}
-	}
-	return outcomes
-}
-
-// changes reports whether the change does anything to the record it met.
-func changes(c locking.Change, before locking.Record) bool {
-	if c.Delete {
-		return before.Exists()
-	}
-	return !before.Exists() || !bytes.Equal(before.Value, c.Value)
+	return locking.Meet(changes, before)
 }
 
 // perform writes one change and returns the version of what it wrote, 0 for a

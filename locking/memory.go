@@ -80,30 +80,22 @@ func (m *Memory) Apply(ctx context.Context, changes []Change) ([]Outcome, error)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	outcomes := make([]Outcome, len(changes))
-	refused := false
+	before := make([]Record, len(changes))
 	for i, c := range changes {
-		outcomes[i].Before = m.record(c.Key)
-		outcomes[i].Refused = !c.If.Holds(outcomes[i].Before)
-		refused = refused || outcomes[i].Refused
+		before[i] = m.record(c.Key)
 	}
-	if refused {
-		return outcomes, nil
-	}
+	outcomes := Meet(changes, before)
 	for i, c := range changes {
-		o := &outcomes[i]
-		o.Applied = true
-		switch {
-		case c.Delete:
-			m.version++
-			delete(m.records, c.Key)
-		case o.Before.Exists() && bytes.Equal(o.Before.Value, c.Value):
-			o.Version = o.Before.Version
-		default:
-			m.version++
-			o.Version = m.version
-			m.records[c.Key] = Record{Key: c.Key, Value: append([]byte{}, c.Value...), Version: m.version}
+		if !outcomes[i].Applied || !c.Writes(before[i]) {
+			continue
 		}
+		m.version++
+		if c.Delete {
+			delete(m.records, c.Key)
+			continue
+		}
+		outcomes[i].Version = m.version
+		m.records[c.Key] = Record{Key: c.Key, Value: append([]byte{}, c.Value...), Version: m.version}
 	}
 	return outcomes, nil
 }

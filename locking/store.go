@@ -1,6 +1,7 @@
 package locking
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -116,4 +117,32 @@ func CheckBatch(changes []Change) error {
 		seen[c.Key] = struct{}{}
 	}
 	return nil
+}
+
+// Meet evaluates the conditions of a batch against the records that its changes
+// meet, which are in the same order. In the outcomes a put has the version of
+// what it met: a store that writes sets the new one.
+func Meet(changes []Change, before []Record) []Outcome {
+	outcomes := make([]Outcome, len(changes))
+	all := true
+	for i, c := range changes {
+		refused := !c.If.Holds(before[i])
+		outcomes[i] = Outcome{Refused: refused, Before: before[i]}
+		all = all && !refused
+	}
+	for i, c := range changes {
+		outcomes[i].Applied = all
+		if all && !c.Delete {
+			outcomes[i].Version = before[i].Version
+		}
+	}
+	return outcomes
+}
+
+// Writes reports whether the change does anything to the record that it met.
+func (c Change) Writes(before Record) bool {
+	if c.Delete {
+		return before.Exists()
+	}
+	return !before.Exists() || !bytes.Equal(before.Value, c.Value)
 }

@@ -61,22 +61,13 @@ func (s *Store) applyInTurn(ctx context.Context, changes []locking.Change) ([]lo
 // decide evaluates all conditions: every change is applied or none. writes
 // tells whether that changes anything.
 func decide(changes []locking.Change, before []record) (outcomes []locking.Outcome, writes bool) {
-	outcomes = make([]locking.Outcome, len(changes))
-	all := true
+	met := make([]locking.Record, len(changes))
 	for i, c := range changes {
-		o := &outcomes[i]
-		o.Before = before[i].as(c.Key)
-		o.Refused = !c.If.Holds(o.Before)
-		all = all && !o.Refused
+		met[i] = before[i].as(c.Key)
 	}
+	outcomes = locking.Meet(changes, met)
 	for i, c := range changes {
-		outcomes[i].Applied = all
-		switch {
-		case all && !idle(c, before[i]):
-			writes = true
-		case all && !c.Delete:
-			outcomes[i].Version = before[i].version
-		}
+		writes = writes || outcomes[i].Applied && !idle(c, before[i])
 	}
 	return outcomes, writes
 }
