@@ -107,7 +107,7 @@ func verify(t *testing.T, p *sidecar.Process, within time.Duration) (v verdict, 
 func requireEqual(t *testing.T, p *sidecar.Process, within time.Duration) verdict {
 	t.Helper()
 	v, code, stderr := verify(t, p, within)
-	require.Zero(t, code, "verify: %+v %s", v, stderr)
+	require.Zero(t, code, "verify: %+v %s; %+v", v, stderr, statusOf(t, p))
 	require.Equal(t, "equal", v.Verdict)
 	require.Empty(t, v.Differences)
 	return v

@@ -55,7 +55,7 @@ func buildBinary(tag string) (path string, err error) {
 
 	path = filepath.Join(dir, "lock-sidecar")
 	args, env := []string{"build", "-buildvcs=false"}, "CGO_ENABLED=0" // a static binary, as it is released
-	if raceEnabled {
+	if RaceDetector {
 		path += "-race"
 		args, env = append(args, "-race"), "CGO_ENABLED=1"
 	}

@@ -2,5 +2,6 @@
 
 package sidecar
 
-// raceEnabled says whether this test was built with the race detector.
-const raceEnabled = false
+// RaceDetector says whether this test, and so the binary it runs, was built with the race detector: both are then some ten
+// times slower, and a load that the product takes otherwise is an overload.
+const RaceDetector = false
