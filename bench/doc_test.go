@@ -16,54 +16,62 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/test/sidecar"
 )
 
-// side is one of the two that are compared.
+// side is one of those that are compared.
 type side struct {
 	name   string
 	client *redis.Client
 }
 
-// sides starts the sidecar and a Redis that is as durable: every write is on the disk before its answer.
+// sides starts a sidecar in each mode and, last, a Redis that is as durable:
+// every write is on the disk before its answer.
 func sides(b *testing.B) []side {
-	p := sidecar.Start(b, sidecar.Options{Args: []string{"--log-level", "warn"}})
+	var all []side
+	for _, mode := range []string{"legacy", "shadow"} {
+		p := sidecar.Start(b, sidecar.Options{Args: []string{"--log-level", "warn", "--mode", mode}})
+		all = append(all, side{mode, p.Client(b)})
+	}
 	r := redistest.Start(b, "--appendonly", "yes", "--appendfsync", "always")
-	return []side{{"sidecar", p.Client(b)}, {"redis", r.Client(b)}}
+	return append(all, side{"redis", r.Client(b)})
 }
 
-// compare runs op on both sides in turn, with the given number of clients at a time, and reports the median time of
-// one operation on each and the ratio of the medians.
+// compare runs op on all sides in turn, with the given number of clients at a time, and reports the median time of
+// one operation on each and the ratios of the medians to the last.
 func compare(b *testing.B, clients int, prepare func(*redis.Client) error, op func(c *redis.Client, client, i int) error) {
-	both := sides(b)
-	for _, s := range both {
+	all := sides(b)
+	for _, s := range all {
 		if err := prepare(s.client); err != nil {
 			b.Fatal(err)
 		}
 	}
-	took := make([][]time.Duration, len(both))
+	took := make([][]time.Duration, len(all))
 	i := 0
 	for b.Loop() {
-		for k, s := range both {
+		for k, s := range all {
 			began := time.Now()
-			var all sync.WaitGroup
+			var running sync.WaitGroup
 			for client := range clients {
-				all.Go(func() {
+				running.Go(func() {
 					if err := op(s.client, client, i); err != nil {
 						b.Error(s.name, err)
 					}
 				})
 			}
-			all.Wait()
+			running.Wait()
 			took[k] = append(took[k], time.Since(began))
 		}
 		i++
 	}
-	medians := make([]float64, len(both))
-	for k, s := range both {
+	medians := make([]float64, len(all))
+	for k, s := range all {
 		slices.Sort(took[k])
 		medians[k] = float64(took[k][len(took[k])/2].Microseconds()) / float64(clients)
 		b.ReportMetric(medians[k], s.name+"-µs/op")
 	}
-	b.ReportMetric(medians[0]/medians[1], "ratio")
-	b.ReportMetric(0, "ns/op") // of both together: says nothing
+	last := len(all) - 1
+	for k, s := range all[:last] {
+		b.ReportMetric(medians[k]/medians[last], s.name+"/"+all[last].name)
+	}
+	b.ReportMetric(0, "ns/op") // of all together: says nothing
 }
 
 func key(client, i int) string { return fmt.Sprintf("pr/acme/infra/%d-%d/default/", client, i%1000) }

@@ -17,8 +17,10 @@ const (
 	maxPending      = 16 << 10
 	maxPendingBytes = 64 << 20
 	// readsUpTo is the number of waiting tasks from which reads are not compared
-	// any more: a missed read costs a comparison, a missed change a repair.
-	readsUpTo = maxPending / 2
+	// any more: a missed read costs a comparison, a missed change a repair. It is
+	// small, because a verify waits for what is queued: reads alone must not put
+	// the follower seconds behind.
+	readsUpTo = 512
 )
 
 // changed queues what the authority has done, or misses it. The caller keeps
