@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lock-sidecar/lock-sidecar/breaker"
 	"github.com/lock-sidecar/lock-sidecar/locking"
 	"github.com/lock-sidecar/lock-sidecar/shadow"
 )
@@ -95,9 +97,9 @@ func (r *Reconciler) everyKey(ctx context.Context) (parts, error) {
 // equalize makes the keys equal, in batches, a few partitions at a time, not
 // faster than the rate. Keys that are missed again meanwhile are dirty again.
 func (r *Reconciler) equalize(ctx context.Context, keys parts, filling bool) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	var all sync.WaitGroup
+	var mu sync.Mutex
+	var failed error
 	turn := make(chan struct{}, abreast)
 	pace := newPace(r.Rate)
 	reported := time.Now()
@@ -110,17 +112,23 @@ func (r *Reconciler) equalize(ctx context.Context, keys parts, filling bool) err
 			defer func() { <-turn }()
 			for batch := range slices.Chunk(part, shadow.EqualizeBatch) {
 				r.pause(ctx, pace.delay(len(batch)))
-				if _, err := r.Router.Equalize(ctx, batch, filling); err != nil && !errors.Is(err, shadow.ErrMissed) {
-					cancel(fmt.Errorf("make records equal: %w", err))
+				_, err := r.Router.Equalize(ctx, batch, filling)
+				if err == nil || errors.Is(err, shadow.ErrMissed) {
+					r.advance(len(batch), &reported)
+					continue
+				}
+				mu.Lock()
+				failed = cmp.Or(failed, err)
+				mu.Unlock()
+				if !errors.Is(err, breaker.ErrPanicked) { // one operation's own fault, the next may do
 					return
 				}
-				r.advance(len(batch), &reported)
 			}
 		})
 	}
 	all.Wait()
-	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		return err
+	if failed != nil && ctx.Err() == nil {
+		return fmt.Errorf("make records equal: %w", failed)
 	}
 	return ctx.Err()
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/lock-sidecar/lock-sidecar/breaker"
 	"github.com/lock-sidecar/lock-sidecar/compare"
 	"github.com/lock-sidecar/lock-sidecar/enhanced"
 	"github.com/lock-sidecar/lock-sidecar/locking"
@@ -116,7 +117,11 @@ func (r *Reconciler) Run(ctx context.Context) {
 		switch {
 		case err != nil:
 			r.note(err)
-			r.looked = time.Time{} // it may be another store
+			r.looked = time.Time{}                   // it may be another store
+			if errors.Is(err, breaker.ErrPanicked) { // the store is there, and may do it now
+				r.pause(ctx, r.RetryBase/20)
+				continue
+			}
 			r.pause(ctx, wait)
 			wait = min(2*wait, maxWait)
 		default:
