@@ -11,7 +11,7 @@ BENCH    ?= ./...
 # "make test" needs neither:
 #   TestAFullDiskLosesNothing                root: mounts a tmpfs
 #   TestStartOnAFullDiskIsAClearError        root: mounts a tmpfs
-#   TestAReadOnlyFileSystemIsSurvived        root: mounts a tmpfs
+#   TestAReadOnlyFileSystemIsAClearError        root: mounts a tmpfs
 #   TestWithoutPermissionServeNamesTheUser   root: starts a process as another user
 #   TestAFailingFsyncLosesNothing            strace
 #   TestFailingFsyncIsNeverAnsweredWithOK    root: attaches strace

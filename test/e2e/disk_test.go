@@ -111,9 +111,8 @@ func TestStartOnAFullDiskIsAClearError(t *testing.T) {
 	require.Empty(t, left)
 }
 
-// A file system that turns read-only refuses writes and still answers reads; when it is writable again the sidecar
-// takes locks again, without a restart.
-func TestAReadOnlyFileSystemIsSurvived(t *testing.T) {
+// On a read-only file system serve does not start and says why; when it is writable again everything is there.
+func TestAReadOnlyFileSystemIsAClearError(t *testing.T) {
 	disk := tmpfs(t, "8m")
 	dir := filepath.Join(disk, "data")
 	p := sidecar.Start(t, sidecar.Options{DataDir: dir})
