@@ -40,7 +40,7 @@ func (h *Handler) renameOldKeys(ctx context.Context) {
 	}
 	renamed := 0
 	for _, r := range all {
-		to, ok := presentKey(r)
+		to, ok := PresentKey(r)
 		if !ok {
 			continue
 		}
@@ -57,9 +57,9 @@ func (h *Handler) renameOldKeys(ctx context.Context) {
 	}
 }
 
-// presentKey returns the key of the present format for a record whose key is
-// in the old one.
-func presentKey(r locking.Record) (locking.Key, bool) {
+// PresentKey returns the key of the present format for a lock whose key is in
+// the one before v0.40, as its JSON proves, and false for any other record.
+func PresentKey(r locking.Record) (locking.Key, bool) {
 	view, err := ParseLock(r.Value)
 	if err != nil || view.Repo == "" || view.Workspace == "" {
 		return locking.Key{}, false

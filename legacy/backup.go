@@ -33,17 +33,16 @@ func (s *Store) backup(ctx context.Context, w io.Writer) (int64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	s.file.RLock()
-	h := s.open
-	s.file.RUnlock()
-	if h == nil {
-		return 0, s.closedOrSuspect()
+	h, err := s.hold(ctx)
+	if err != nil {
+		return 0, err
 	}
+	s.file.RUnlock()
 	out, in := io.Pipe() // so that the read ends though w does not take more
 	done := make(chan struct{})
 	var both sync.WaitGroup
 	both.Go(func() {
-		in.CloseWithError(s.view(func(tx *bolt.Tx) error {
+		in.CloseWithError(s.view(ctx, func(tx *bolt.Tx) error {
 			_, err := tx.WriteTo(in)
 			return err
 		}))

@@ -4,13 +4,14 @@
 //
 // The sidecar's own bucket, "lock-sidecar", which Atlantis ignores, holds a
 // schema number, the ids of the store and its owner, the version of each
-// record, and the id of our last transaction. A file whose last transaction is
-// not ours was written by somebody else meanwhile.
+// record, the id of our last transaction, and the document that says who
+// answers. A file whose last transaction is not ours was written by somebody
+// else meanwhile.
 //
 // Writes go through one goroutine that commits whatever has queued up in one
 // transaction: concurrent writes share an fsync and a lone write waits for
 // nobody. What a read returns is durable, also while a commit is under way.
 //
-// The package does not know modes, other stores, or what Atlantis means by a
+// The package does not know what a mode is, other stores, or what Atlantis means by a
 // record beyond its kind.
 package legacy

@@ -1,6 +1,7 @@
 package legacy
 
 import (
+	"context"
 	"os"
 
 	bolt "go.etcd.io/bbolt"
@@ -14,7 +15,7 @@ import (
 
 // LastTx is bbolt's id of the last transaction. It may be called at any time.
 func (s *Store) LastTx() (id int) {
-	if err := s.view(func(tx *bolt.Tx) error { id = tx.ID(); return nil }); err != nil {
+	if err := s.view(context.Background(), func(tx *bolt.Tx) error { id = tx.ID(); return nil }); err != nil {
 		panic(err)
 	}
 	return id
@@ -27,8 +28,8 @@ func (s *Store) TakeOff(keys ...locking.Key) (land func(), lose func(error), und
 	for _, k := range keys {
 		set[k] = struct{}{}
 	}
-	f := s.takeOff(s.LastTx(), set)
-	return func() { s.land(f, durable, nil) },
+	f := s.takeOff(s.LastTx(), touched{keys: set})
+	return func() { s.land(f, kept, nil) },
 		func(err error) { s.land(f, lost, err); s.fail(err) },
 		func() { s.land(f, undone, nil) }
 }
@@ -66,7 +67,31 @@ func (s *Store) SettleAfter(key locking.Key, do func(), cause error) error {
 	do()
 	next := s.meta
 	s.meta = before
-	return s.settle(s.takeOff(int(next.txid), map[locking.Key]struct{}{key: {}}), next, cause)
+	return s.settle(s.takeOff(int(next.txid), touched{keys: map[locking.Key]struct{}{key: {}}, mode: true}), next, cause)
+}
+
+// RetireAndSettle is Retire, whose transaction is then settled as if its last
+// sync had failed after spoil.
+func (s *Store) RetireAndSettle(document []byte, backup string, spoil func(), cause error) (string, error) {
+	before := s.meta
+	saved, err := s.Retire(context.Background(), document, backup)
+	if err != nil {
+		return saved, err
+	}
+	next := s.meta
+	s.meta = before
+	spoil()
+	return saved, s.settle(s.takeOff(int(next.txid), touched{all: true, mode: true}), next, cause)
+}
+
+// EmptyAfter makes a backup and then, after do, the transaction of Retire.
+func (s *Store) EmptyAfter(backup string, do func()) error {
+	_, seq, err := s.saveTo(context.Background(), backup)
+	if err != nil {
+		return err
+	}
+	do()
+	return s.submit(context.Background(), &request{act: emptied(seq, nil)})
 }
 
 // CheckWhole is boltfile.Check of a file.

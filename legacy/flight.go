@@ -8,6 +8,15 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/locking"
 )
 
+// touched is what a transaction writes, but for meta.
+type touched struct {
+	keys map[locking.Key]struct{}
+	mode bool // the mode document
+	all  bool // every record there was
+}
+
+func (t touched) nothing() bool { return len(t.keys) == 0 && !t.mode && !t.all }
+
 // A flight is a commit under way. bbolt shows a transaction to readers as soon
 // as its meta page is written, which is before that page is synced; a lock
 // that a reader saw then could be gone after a crash. Who read a key of the
@@ -16,7 +25,7 @@ import (
 // not wait.
 type flight struct {
 	txid   int
-	keys   map[locking.Key]struct{}
+	wrote  touched
 	landed chan struct{} // closed when it is known what became of it
 	fate   fate          // read after landed
 	cause  error         // of lost
@@ -25,14 +34,14 @@ type flight struct {
 type fate uint8
 
 const (
-	durable fate = iota // the transaction is in the file and on the disk
-	undone              // it is not in the file: what was read of it is not true
-	lost                // nobody can say, until the file is healed
+	kept   fate = iota // the transaction is in the file and on the disk
+	undone             // it is not in the file: what was read of it is not true
+	lost               // nobody can say, until the file is healed
 )
 
-// takeOff must be called before the commit of a transaction that changes keys.
-func (s *Store) takeOff(txid int, keys map[locking.Key]struct{}) *flight {
-	f := &flight{txid: txid, keys: keys, landed: make(chan struct{})}
+// takeOff must be called before the commit of a transaction that writes.
+func (s *Store) takeOff(txid int, wrote touched) *flight {
+	f := &flight{txid: txid, wrote: wrote, landed: make(chan struct{})}
 	s.flight.Store(f)
 	return f
 }
@@ -70,20 +79,23 @@ func (f *flight) touches(key locking.Key) bool {
 	if f == nil {
 		return false
 	}
-	_, ok := f.keys[key]
-	return ok
+	_, ok := f.wrote.keys[key]
+	return ok || f.wrote.all
 }
 
 func (f *flight) touchesAny(match locking.Pattern) bool {
-	if f != nil {
-		for key := range f.keys {
-			if match.Match(key.String()) {
-				return true
-			}
+	if f == nil || f.wrote.all {
+		return f != nil
+	}
+	for key := range f.wrote.keys {
+		if match.Match(key.String()) {
+			return true
 		}
 	}
 	return false
 }
+
+func (f *flight) touchesMode() bool { return f != nil && f.wrote.mode }
 
 // wait returns when what was read is durable, or else must be read again, or
 // cannot be known.

@@ -58,12 +58,7 @@ func (s *Store) reopen() error {
 	}
 	s.file.Lock()
 	defer s.file.Unlock()
-	if s.open != nil {
-		if err := s.open.Close(); err != nil {
-			s.log.Warn("close failed", "path", s.path, "error", err)
-		}
-		s.open = nil
-	}
+	s.shut()
 	h, err := openWhenFree(context.Background(), s.path, false, 0, s.log)
 	if err != nil {
 		return fmt.Errorf("reopen: %w", err)
@@ -72,13 +67,24 @@ func (s *Store) reopen() error {
 	return nil
 }
 
+// shut closes the file, if it is open. s.file is held.
+func (s *Store) shut() {
+	if s.open == nil {
+		return
+	}
+	if err := s.open.Close(); err != nil {
+		s.log.Warn("close failed", "path", s.path, "error", err)
+	}
+	s.open = nil
+}
+
 // reload reads what the file now says of itself: our last transaction but for
 // the one that failed. Anything else means that somebody opened the file in
 // the moment it was closed, or put another in its place.
 func (s *Store) reload() error {
 	var m meta
 	var last uint64
-	err := s.view(func(tx *bolt.Tx) error {
+	err := s.open.View(func(tx *bolt.Tx) error { // only the writer swaps it
 		var ok bool
 		var err error
 		last = uint64(tx.ID())

@@ -26,6 +26,25 @@ func TestWriteThatTheDiskRefusesIsUndone(t *testing.T) {
 	put(t, s, lockA, "new")
 }
 
+// A disk that refuses to be written to leaves the mode as it was, and every record.
+func TestModeThatTheDiskRefusesIsUndone(t *testing.T) {
+	s := open(t, t.TempDir())
+	put(t, s, lockA, "held")
+	setMode(t, s, "shadow")
+	require.NoError(t, s.RefuseWrites())
+	err := s.SetMode(t.Context(), []byte("primary"))
+	require.ErrorContains(t, err, "nothing was changed")
+	require.NotErrorIs(t, err, locking.ErrUnknownResult)
+	require.Equal(t, "shadow", mode(t, s))
+	require.NoError(t, s.RefuseWrites())
+	_, err = s.Retire(t.Context(), []byte("enhanced"), s.Path()+".retired-1")
+	require.ErrorContains(t, err, "nothing was changed")
+	require.NoFileExists(t, s.Path()+".retired-1")
+	require.Equal(t, "shadow", mode(t, s))
+	require.Equal(t, "held", string(get(t, s, lockA).Value))
+	setMode(t, s, "primary")
+}
+
 // If the file can't be healed after a failed commit the result is unknown and says so; the key is refused until it can.
 func TestCommitThatCannotBeSettledIsUnknown(t *testing.T) {
 	dir := t.TempDir()

@@ -19,7 +19,7 @@ func (s *Store) Get(ctx context.Context, key locking.Key) (locking.Record, error
 		}
 		var r locking.Record
 		var f *flight
-		err := s.view(func(tx *bolt.Tx) error {
+		err := s.view(ctx, func(tx *bolt.Tx) error {
 			r, f = record(tx, key, s.base), s.inDoubt(tx)
 			return nil
 		})
@@ -64,7 +64,7 @@ func (s *Store) find(ctx context.Context, match locking.Pattern) ([]locking.Reco
 		}
 		var found []locking.Record
 		var f *flight
-		err := s.view(func(tx *bolt.Tx) error {
+		err := s.view(ctx, func(tx *bolt.Tx) error {
 			found, f = matching(tx, match, s.base), s.inDoubt(tx)
 			return nil
 		})
@@ -81,10 +81,11 @@ func (s *Store) find(ctx context.Context, match locking.Pattern) ([]locking.Reco
 	}
 }
 
-// Count returns the number of records of each kind.
+// Count returns the number of records of each kind. While Inspect runs it
+// waits.
 func (s *Store) Count() (map[locking.Kind]int, error) {
 	counts := map[locking.Kind]int{}
-	err := s.view(func(tx *bolt.Tx) error {
+	err := s.view(context.Background(), func(tx *bolt.Tx) error {
 		for _, kind := range locking.Kinds() {
 			counts[kind] = bucket(tx, kind).Stats().KeyN
 		}
@@ -98,13 +99,34 @@ func (s *Store) Count() (map[locking.Kind]int, error) {
 
 // view runs fn in a read transaction. A damaged page makes bbolt panic, and
 // one that cannot be read faults: both come back as errors.
-func (s *Store) view(fn func(*bolt.Tx) error) error {
-	s.file.RLock()
-	defer s.file.RUnlock()
-	if s.open == nil {
-		return s.closedOrSuspect()
+func (s *Store) view(ctx context.Context, fn func(*bolt.Tx) error) error {
+	h, err := s.hold(ctx)
+	if err != nil {
+		return err
 	}
-	return s.open.View(fn)
+	defer s.file.RUnlock()
+	return h.View(fn)
+}
+
+// hold returns the open file with s.file held shared, or why there is none.
+// While the file is given up it waits.
+func (s *Store) hold(ctx context.Context) (*handle, error) {
+	for {
+		s.file.RLock()
+		if s.open != nil {
+			return s.open, nil
+		}
+		away := s.away
+		s.file.RUnlock()
+		if away == nil {
+			return nil, s.closedOrSuspect()
+		}
+		select {
+		case <-away:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // closedOrSuspect says why the file is not open.

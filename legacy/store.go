@@ -36,15 +36,17 @@ type Store struct {
 	openedAt    string
 	id, ownerID string
 
-	file sync.RWMutex // held shared by a read, exclusively to swap open
-	open *handle      // nil while the file could not be reopened
-	base uint64       // version of records without one of their own
+	file sync.RWMutex  // held shared by a read, exclusively to swap open
+	open *handle       // nil while the file could not be reopened, or is away
+	away chan struct{} // not nil while the file is given up; closed when it is back
+	base uint64        // version of records without one of their own
 
 	meta    meta // as last committed; the writer's
 	suspect atomic.Pointer[error]
 
 	flight  atomic.Pointer[flight]
 	queue   chan *request
+	visits  chan *visit
 	closing chan struct{}
 	writer  sync.WaitGroup
 	close   sync.Once
@@ -63,10 +65,11 @@ var _ locking.Store = (*Store)(nil)
 func (s *Store) Path() string { return s.path }
 
 // Position names the contents as of the last commit: the next Open finds the
-// same if nobody wrote to the file or put another in its place meanwhile.
+// same if nobody wrote to the file or put another in its place meanwhile. While
+// Inspect runs it waits.
 func (s *Store) Position() (string, error) {
 	var m meta
-	err := s.view(func(tx *bolt.Tx) (err error) {
+	err := s.view(context.Background(), func(tx *bolt.Tx) (err error) {
 		m, _, err = load(tx)
 		return err
 	})
@@ -106,6 +109,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		path:    filepath.Join(o.Dir, FileName),
 		log:     o.Logger,
 		queue:   make(chan *request),
+		visits:  make(chan *visit),
 		closing: make(chan struct{}),
 	}
 	created, err := createFile(s.path)
@@ -136,8 +140,8 @@ func (s *Store) claim() (err error) {
 	return err
 }
 
-// Close waits for the commit under way, ends a running backup, and closes the
-// file. It is safe to call twice.
+// Close waits for the commit or Inspect under way, ends a running backup, and
+// closes the file. It is safe to call twice.
 func (s *Store) Close() error {
 	var err error
 	s.close.Do(func() {

@@ -24,13 +24,17 @@ const (
 // healEvery is how often a file that failed is tried again while nobody writes.
 const healEvery = time.Second
 
-// request is one Apply on its way through the writer.
+// request is one write on its way through the writer: changes, or an act.
 type request struct {
 	changes  []locking.Change
+	act      act
 	outcomes []locking.Outcome
 	err      error
 	done     chan struct{}
 }
+
+// act is a write that no Change can say. It adds to wrote what it writes.
+type act func(tx *bolt.Tx, m *meta, wrote *touched) error
 
 // Apply is documented at locking.Store. If ctx ends while the commit is under
 // way the result is ErrUnknownResult; before that, nothing was done.
@@ -41,24 +45,33 @@ func (s *Store) Apply(ctx context.Context, changes []locking.Change) ([]locking.
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	r := &request{changes: cloneValues(changes), done: make(chan struct{})}
+	r := &request{changes: cloneValues(changes)}
+	if err := s.submit(ctx, r); err != nil {
+		return nil, err
+	}
+	return r.outcomes, nil
+}
+
+// submit hands a request to the writer and waits until it is done.
+func (s *Store) submit(ctx context.Context, r *request) error {
+	r.done = make(chan struct{})
 	select {
 	case s.queue <- r:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	case <-s.closing:
-		return nil, locking.ErrClosed
+		return locking.ErrClosed
 	}
 	select {
 	case <-r.done:
-		return r.outcomes, r.err
+		return r.err
 	case <-ctx.Done():
 	}
 	select {
 	case <-r.done: // both were true, and this one says more
-		return r.outcomes, r.err
+		return r.err
 	default:
-		return nil, fmt.Errorf("%w: %w", locking.ErrUnknownResult, ctx.Err())
+		return fmt.Errorf("%w: %w", locking.ErrUnknownResult, ctx.Err())
 	}
 }
 
@@ -89,6 +102,8 @@ func (s *Store) write() {
 		select {
 		case first := <-s.queue:
 			s.commit(s.group(first))
+		case v := <-s.visits:
+			s.admit(v)
 		case <-retry.C:
 			if s.Healthy() != nil {
 				_ = s.heal() // Healthy tells, and fail logs it when it changes
@@ -139,8 +154,8 @@ func (s *Store) transact(group []*request) error {
 	}
 	next := s.meta
 	next.txid = uint64(tx.ID())
-	written, err := s.run(tx, group, &next)
-	if err != nil || len(written) == 0 {
+	wrote, err := s.run(tx, group, &next)
+	if err != nil || wrote.nothing() {
 		if errors.Is(err, ErrDamaged) {
 			s.fail(err) // heal looks whether it is
 		}
@@ -150,10 +165,10 @@ func (s *Store) transact(group []*request) error {
 		s.oneByOne(group)
 		return nil
 	}
-	f := s.takeOff(tx.ID(), written)
+	f := s.takeOff(tx.ID(), wrote)
 	if err = boltfile.Commit(tx); err == nil {
 		s.meta = next
-		s.land(f, durable, nil)
+		s.land(f, kept, nil)
 		return nil
 	}
 	return s.settle(f, next, err)
@@ -203,33 +218,45 @@ func (s *Store) settle(f *flight, next meta, cause error) error {
 		}
 		return fmt.Errorf("nothing was changed: save to %s: %w", s.path, cause)
 	}
-	s.land(f, durable, nil)
+	s.land(f, kept, nil)
 	return nil // it is in the file after all, and on the disk
 }
 
-// run makes the changes of a group inside of tx and returns the keys that it
-// wrote.
-func (s *Store) run(tx *bolt.Tx, group []*request, m *meta) (written map[locking.Key]struct{}, err error) {
+// run makes the writes of a group inside of tx and returns what they touched.
+func (s *Store) run(tx *bolt.Tx, group []*request, m *meta) (wrote touched, err error) {
 	defer boltfile.Recover(&err)()
-	written = map[locking.Key]struct{}{}
+	wrote.keys = map[locking.Key]struct{}{}
 	for _, r := range group {
-		r.outcomes = meet(tx, r.changes, s.base)
-		for i, c := range r.changes {
-			o := &r.outcomes[i]
-			if !o.Applied || !c.Writes(o.Before) {
-				continue
-			}
-			m.seq++
-			if o.Version, err = perform(tx, c, m.seq); err != nil {
-				return nil, fmt.Errorf("change %s: %w", s.path, err)
-			}
-			written[c.Key] = struct{}{}
+		if r.act != nil {
+			err = r.act(tx, m, &wrote)
+		} else {
+			err = s.change(tx, r, m, &wrote)
+		}
+		if err != nil {
+			return touched{}, fmt.Errorf("change %s: %w", s.path, err)
 		}
 	}
-	if len(written) > 0 {
+	if !wrote.nothing() {
 		err = tx.Bucket(ownBucket).Put(metaKey, m.encode())
 	}
-	return written, err
+	return wrote, err
+}
+
+// change makes the changes of one request, if all of their conditions hold.
+func (s *Store) change(tx *bolt.Tx, r *request, m *meta, wrote *touched) (err error) {
+	r.outcomes = meet(tx, r.changes, s.base)
+	for i, c := range r.changes {
+		o := &r.outcomes[i]
+		if !o.Applied || !c.Writes(o.Before) {
+			continue
+		}
+		m.seq++
+		if o.Version, err = perform(tx, c, m.seq); err != nil {
+			return err
+		}
+		wrote.keys[c.Key] = struct{}{}
+	}
+	return nil
 }
 
 // meet evaluates all conditions of one request against the records as the

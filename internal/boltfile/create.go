@@ -6,10 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/lock-sidecar/lock-sidecar/internal/durable"
 )
 
 // The modes of what is made; they are Atlantis's (server/core/boltdb).
@@ -73,14 +74,4 @@ func makeDir(dir string) error {
 }
 
 // SyncDir makes the names in a directory durable, on file systems that can.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		err = nil
-	}
-	return errors.Join(err, d.Close())
-}
+func SyncDir(dir string) error { return durable.SyncDir(dir) }

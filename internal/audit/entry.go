@@ -1,0 +1,60 @@
+// Package audit is the append-only log of acts: who changed what answers
+// Atlantis, when, why, and what came of it. It is there for people, months
+// later. It must not decide anything, and no value of a record is in it.
+package audit
+
+import (
+	"strings"
+	"time"
+
+	"github.com/lock-sidecar/lock-sidecar/locking"
+)
+
+// Who acts.
+const (
+	Operator = "operator"     // a person, or what has the admin token
+	Sidecar  = "lock-sidecar" // by itself
+)
+
+// Entry is one act. Act, Actor and Result are never empty in a useful one.
+type Entry struct {
+	At      time.Time         `json:"at"` // zero in Append: now
+	Act     string            `json:"act"`
+	Actor   string            `json:"actor"`
+	Reason  string            `json:"reason,omitempty"`
+	From    string            `json:"from,omitempty"`
+	To      string            `json:"to,omitempty"`
+	Epoch   uint64            `json:"epoch,omitempty"` // after the act
+	Result  string            `json:"result"`
+	Details map[string]string `json:"details,omitempty"`
+}
+
+// printable is the entry fit for a line that others read.
+func (e Entry) printable() Entry {
+	for _, text := range []*string{&e.Act, &e.Actor, &e.Reason, &e.From, &e.To, &e.Result} {
+		*text = printable(*text)
+	}
+	details := make(map[string]string, len(e.Details))
+	for name, text := range e.Details {
+		details[printable(name)] = printable(text)
+	}
+	e.Details = details
+	return e
+}
+
+// maxText is how many runes of a text are kept; a reason may have 300.
+const maxText = 1000
+
+// printable makes every word of a text what locking.Printable makes of a name:
+// no control character, no userinfo of a URL.
+func printable(text string) string {
+	words := strings.Fields(text)
+	for i, w := range words {
+		words[i] = locking.Printable(w)
+	}
+	out := []rune(strings.Join(words, " "))
+	if len(out) > maxText {
+		return string(out[:maxText]) + "…"
+	}
+	return string(out)
+}
