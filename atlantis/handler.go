@@ -19,8 +19,8 @@ import (
 type Options struct {
 	// Store answers. Its errors are shown to Atlantis as STOREDOWN.
 	Store locking.Store
-	// StoreName is the value of the label "store" in metrics.
-	StoreName string
+	// StoreName returns the value of the label "store" in metrics: who answers now.
+	StoreName func() string
 	// Operations counts the commands by operation, store and result.
 	Operations *metrics.Operations
 	// Version of the sidecar, for INFO.

@@ -33,7 +33,7 @@ const (
 
 // counters are the metrics of commands.
 type counters struct {
-	store      string
+	store      func() string
 	operations *metrics.Operations
 	prevented  *prometheus.CounterVec
 
@@ -72,7 +72,7 @@ func newCounters(o Options) *counters {
 
 // done counts one command.
 func (m *counters) done(op, result string, took time.Duration) {
-	m.operations.Count(op, m.store, result, took)
+	m.operations.Count(op, m.store(), result, took)
 	m.allOperations.Inc()
 	if result == resultError {
 		m.errors.Inc()

@@ -45,7 +45,7 @@ func newRigOn(t *testing.T, store *legacy.Store) *rig {
 	t.Helper()
 	r := &rig{t: t, store: store, metrics: prometheus.NewRegistry(), log: &strings.Builder{}}
 	handler := atlantis.New(atlantis.Options{
-		Store: store, StoreName: "legacy", Version: "test", Registerer: r.metrics, Operations: metrics.NewOperations(r.metrics),
+		Store: store, StoreName: func() string { return "legacy" }, Version: "test", Registerer: r.metrics, Operations: metrics.NewOperations(r.metrics),
 		Logger: hclog.New(&hclog.LoggerOptions{Output: r.log, Level: hclog.Debug}),
 	})
 	server := resp.NewServer(handler, resp.DefaultOptions())

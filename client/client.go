@@ -25,6 +25,9 @@ const (
 	maxDocument = 4 << 20          // bytes of an answer that is read into memory
 	maxConnect  = 5 * time.Second  // to connect, and again for TLS
 	maxAnswer   = 30 * time.Second // from a request to the header of its answer
+
+	typeJSON  = "application/json"
+	typeLines = "application/x-ndjson"
 )
 
 // Options of a client. The zero value asks DefaultURL without a token, which
@@ -73,6 +76,7 @@ func newHTTP(wait time.Duration) *http.Client {
 			DialContext:           (&net.Dialer{Timeout: maxConnect}).DialContext,
 			ResponseHeaderTimeout: wait,
 			TLSHandshakeTimeout:   maxConnect,
+			ExpectContinueTimeout: maxAnswer,
 			DisableKeepAlives:     true, // calls are rare, and nothing is left to close
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -117,17 +121,22 @@ func (c *Client) Ready(ctx context.Context) error {
 // copy is whole if and only if the error is nil. It contains every record, so
 // treat it as a secret.
 func (c *Client) Backup(ctx context.Context, w io.Writer) (int64, error) {
-	response, err := c.ask(ctx, c.options.HTTP, http.MethodGet, "/api/v1/backup", nil)
+	return c.receive(ctx, w, "/api/v1/backup", SizeTrailer, "backup")
+}
+
+// receive copies what a path answers to w. The trailer tells its size.
+func (c *Client) receive(ctx context.Context, w io.Writer, path, trailer, what string) (int64, error) {
+	response, err := c.ask(ctx, c.options.HTTP, http.MethodGet, path, nil)
 	if err != nil {
 		return 0, err
 	}
 	defer response.Body.Close()
 	n, err := io.Copy(w, response.Body)
 	if err != nil {
-		return n, fmt.Errorf("receive backup: %w", err)
+		return n, fmt.Errorf("receive %s: %w", what, err)
 	}
-	if want := response.Trailer.Get(SizeTrailer); want != strconv.FormatInt(n, 10) {
-		return n, fmt.Errorf("receive backup: %w after %d bytes", io.ErrUnexpectedEOF, n)
+	if want := response.Trailer.Get(trailer); want != strconv.FormatInt(n, 10) {
+		return n, fmt.Errorf("receive %s: %w after %d bytes", what, io.ErrUnexpectedEOF, n)
 	}
 	return n, nil
 }
@@ -163,20 +172,22 @@ func (c *Client) ask(ctx context.Context, over *http.Client, method, path string
 }
 
 func (c *Client) send(ctx context.Context, over *http.Client, method, path, token string, body any) (*http.Response, error) {
-	var content io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return nil, fmt.Errorf("encode request: %w", err)
-		}
-		content = bytes.NewReader(text)
+	content, kind, err := encode(body)
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
 	}
-	request, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), content)
+	path, query, _ := strings.Cut(path, "?")
+	address := c.base.JoinPath(path)
+	address.RawQuery = query
+	request, err := http.NewRequestWithContext(ctx, method, address.String(), content)
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
 	}
-	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
+	if kind != "" {
+		request.Header.Set("Content-Type", kind)
+	}
+	if kind == typeLines {
+		request.Header.Set("Expect", "100-continue") // a refusal comes before half a gigabyte is sent
 	}
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
@@ -186,6 +197,18 @@ func (c *Client) send(ctx context.Context, over *http.Client, method, path, toke
 		return nil, &Unreachable{URL: c.URL(), Err: innermost(err)}
 	}
 	return response, nil
+}
+
+// encode makes a body: none, lines as they are, or JSON.
+func encode(body any) (content io.Reader, kind string, err error) {
+	switch body := body.(type) {
+	case nil:
+		return nil, "", nil
+	case lines:
+		return body.Reader, typeLines, nil
+	}
+	text, err := json.Marshal(body)
+	return bytes.NewReader(text), typeJSON, err
 }
 
 func (c *Client) token() (string, error) {

@@ -70,6 +70,8 @@ type Refused struct {
 	Text string `json:"error"`
 	Hint string `json:"hint"`
 	Code string `json:"code"`
+	// Unmet are the conditions because of which a guard refused.
+	Unmet []ReadinessItem `json:"unmet,omitempty"`
 }
 
 func (e *Refused) Error() string {

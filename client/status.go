@@ -13,8 +13,20 @@ type Status struct {
 
 	SafeFallback       bool   `json:"safe_fallback"`        // legacy could take over now and nothing would be lost
 	SafeFallbackReason string `json:"safe_fallback_reason"` // why, or why not
-	FallenBack         bool   `json:"fallen_back"`
-	SoleOwner          bool   `json:"sole_owner"` // of the enhanced store
+
+	// FallenBack: legacy answers for all routes since FallenBackSince, whatever
+	// the mode; Manual: because an operator asked for it, who must end it too.
+	FallenBack      bool       `json:"fallen_back"`
+	FallenBackSince *time.Time `json:"fallen_back_since"` // null: it has not
+	Manual          bool       `json:"manual"`
+
+	Reason    string `json:"reason"`    // why mode, share or fallback began
+	Postponed string `json:"postponed"` // why no flip happens now; "": it may
+	Down      string `json:"down"`      // why commands are refused with STOREDOWN now; "": they are not
+
+	OwnID     string `json:"own_id"`     // of this sidecar
+	SoleOwner bool   `json:"sole_owner"` // of the enhanced store
+	Shared    bool   `json:"shared"`     // other sidecars were admitted to it: no fallback
 
 	Legacy      Legacy      `json:"legacy"`
 	Enhanced    *Enhanced   `json:"enhanced"` // null: not in use

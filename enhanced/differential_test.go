@@ -36,24 +36,35 @@ func TestRedisStoreDoesWhatTheEmbeddedStoreDoes(t *testing.T) {
 		_, err := s.Join(t.Context(), enhanced.Known{})
 		require.NoError(t, err)
 	}
+	epoch := uint64(0)
 	rapid.Check(t, func(rt *rapid.T) {
+		epoch += 10 // above all that the checks before have kept
 		for key := range state(rt, inRedis, locking.All) {
 			for _, s := range []enhanced.Store{inRedis, inFile} {
 				_, err := s.Apply(context.Background(), []locking.Change{locking.Delete(locking.MustKey(key), locking.Any())})
 				require.NoError(rt, err)
 			}
 		}
-		pair := pair{redis: inRedis, file: inFile}
+		pair := pair{redis: inRedis, file: inFile, epoch: epoch}
 		rt.Repeat(map[string]func(*rapid.T){
 			"apply": pair.apply,
 			"get":   pair.get,
 			"scan":  pair.scan,
-			"":      func(rt *rapid.T) { require.Equal(rt, state(rt, inFile, locking.All), state(rt, inRedis, locking.All)) },
+			"mode":  pair.mode,
+			"probe": pair.probe,
+			"join":  pair.join,
+			"durable": func(rt *rapid.T) {
+				require.NoError(rt, inFile.SetDurable(context.Background(), rapid.Bool().Draw(rt, "durable")))
+			},
+			"": func(rt *rapid.T) { require.Equal(rt, state(rt, inFile, locking.All), state(rt, inRedis, locking.All)) },
 		})
 	})
 }
 
-type pair struct{ redis, file enhanced.Store }
+type pair struct {
+	redis, file enhanced.Store
+	epoch       uint64 // of the mode, at the start
+}
 
 // Few keys and few values, so that changes meet each other.
 var (
@@ -140,6 +151,41 @@ func (p pair) get(rt *rapid.T) {
 func (p pair) scan(rt *rapid.T) {
 	pattern := rapid.SampledFrom(patterns).Draw(rt, "pattern")
 	require.Equal(rt, state(rt, p.file, pattern), state(rt, p.redis, pattern))
+}
+
+func (p pair) mode(rt *rapid.T) {
+	epoch := p.epoch + rapid.SampledFrom([]uint64{0, 1, 2, ^uint64(0)}).Draw(rt, "after")
+	document := []byte(rapid.SampledFrom([]string{"{}", "[]"}).Draw(rt, "document"))
+	inRedis := p.redis.SetMode(context.Background(), epoch, document)
+	inFile := p.file.SetMode(context.Background(), epoch, document)
+	require.Equal(rt, inFile == nil, inRedis == nil, "%v, %v", inFile, inRedis)
+	if inFile != nil {
+		require.ErrorIs(rt, inFile, locking.ErrStale)
+		require.ErrorIs(rt, inRedis, locking.ErrStale)
+	}
+	shownRedis, err := p.redis.Mode(context.Background())
+	require.NoError(rt, err)
+	shownFile, err := p.file.Mode(context.Background())
+	require.NoError(rt, err)
+	require.Equal(rt, shownFile, shownRedis)
+}
+
+func (p pair) probe(rt *rapid.T) {
+	require.NoError(rt, p.redis.Probe(context.Background()))
+	require.NoError(rt, p.file.Probe(context.Background()))
+}
+
+func (p pair) join(rt *rapid.T) {
+	var joined [2]enhanced.Joined
+	for i, s := range []enhanced.Store{p.redis, p.file} {
+		before := s.Known().StoreID
+		var err error
+		joined[i], err = s.Join(context.Background(), s.Known())
+		require.NoError(rt, err)
+		require.Equal(rt, before, joined[i].StoreID)
+		joined[i].StoreID = ""
+	}
+	require.Equal(rt, joined[1], joined[0])
 }
 
 func versions(rt *rapid.T, s enhanced.Store, wires []string) map[string]uint64 {

@@ -65,6 +65,9 @@ type Record struct {
 	// Version grows with every write to the store, deletes included, so that a
 	// key never has the same version twice. 0: there is no record.
 	Version uint64
+	// Foreign: the store can tell that this sidecar did not write the record, as it
+	// stands, while it owned the store. Only an enhanced store in Redis can.
+	Foreign bool
 }
 
 // Exists reports whether there is a record.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lock-sidecar/lock-sidecar/compare"
@@ -29,39 +30,31 @@ type Equalized struct {
 	Overwritten int // keys on which it had something else
 }
 
-// Equalize makes the follower's records of the keys, which must be distinct and
-// share a partition, equal to the authority's. Its turn is in the keys' own
+// Equalize makes the records on a side, where it follows, equal to the
+// authority's. The keys must be distinct and share a partition; those of which
+// the side does not follow are passed over. Its turn is in the keys' own
 // order: commands before it have been followed, commands after it will be. What
 // it overwrites is recorded as a divergence first, with the reason for which the
 // key was dirty as its cause; what is merely missing is recorded unless filling
 // is true, as on a store that was just made. It returns ErrMissed if a key has
 // become dirty again before its turn; the others are equal then.
-func (r *Router) Equalize(ctx context.Context, keys []locking.Key, filling bool) (Equalized, error) {
-	v, err := r.inTurn(ctx, keys, task{kind: taskEqualize, filling: filling, call: locking.Call{Op: string(compare.Reconcile)}})
+func (r *Router) Equalize(ctx context.Context, side Side, keys []locking.Key, filling bool) (Equalized, error) {
+	v, err := r.inTurn(ctx, side, keys, task{kind: taskEqualize, filling: filling, call: locking.Call{Op: string(compare.Reconcile)}})
 	return Equalized{Missing: v.missing, Overwritten: v.overwritten}, err
 }
 
-// Check compares the follower's records of the keys, which must be distinct and
-// share a partition, with the authority's, in the keys' own order, and changes
-// nothing. It returns ErrMissed if a key is dirty.
-func (r *Router) Check(ctx context.Context, keys []locking.Key) ([]compare.Divergence, error) {
-	v, err := r.inTurn(ctx, keys, task{kind: taskCheck, call: locking.Call{Op: string(compare.Verify)}})
+// Check compares the records on a side, where it follows, with the authority's,
+// in the keys' own order, and changes nothing. The keys are as for Equalize. It
+// returns ErrMissed if a key is dirty.
+func (r *Router) Check(ctx context.Context, side Side, keys []locking.Key) ([]compare.Divergence, error) {
+	v, err := r.inTurn(ctx, side, keys, task{kind: taskCheck, call: locking.Call{Op: string(compare.Verify)}})
 	return v.differing, err
 }
 
 // inTurn queues tasks of a kind with the authority's records of the keys, and
-// waits for what comes of them. Keys that a command has in hand are waited for
-// one by one, so that no other command waits meanwhile.
-func (r *Router) inTurn(ctx context.Context, keys []locking.Key, kind task) (sum verdict, err error) {
-	free, busy, release := r.order.holdFree(keys)
-	tasks, err := r.queueHeld(ctx, free, kind, release)
-	for i := 0; i < len(busy) && err == nil; i++ {
-		if release, err = r.order.hold(ctx, busy[i]); err == nil {
-			var more []*task
-			more, err = r.queueHeld(ctx, busy[i:i+1], kind, release)
-			tasks = append(tasks, more...)
-		}
-	}
+// waits for what comes of them.
+func (r *Router) inTurn(ctx context.Context, side Side, keys []locking.Key, kind task) (sum verdict, err error) {
+	tasks, err := r.queueInside(ctx, side, keys, kind)
 	for _, t := range tasks {
 		select {
 		case v := <-t.verdict:
@@ -73,16 +66,45 @@ func (r *Router) inTurn(ctx context.Context, keys []locking.Key, kind task) (sum
 	return sum, cmp.Or(err, sum.err)
 }
 
+// queueInside queues tasks while the authority of the keys cannot change. Keys
+// that a command has in hand are waited for one by one, so that no other command
+// waits meanwhile.
+func (r *Router) queueInside(ctx context.Context, side Side, keys []locking.Key, kind task) (tasks []*task, err error) {
+	a, leave, err := r.gate.enter(ctx, routesOf(keys)...)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	keys = slices.DeleteFunc(slices.Clone(keys), func(key locking.Key) bool {
+		follower, followed := a.Follower(key.Route())
+		passed := !followed || follower != side || r.Conflicts.Has(key)
+		if passed {
+			r.Follower(side).forget(key)
+		}
+		return passed
+	})
+	free, busy, release := r.order.holdFree(keys)
+	tasks, err = r.queueHeld(ctx, side, free, kind, release)
+	for i := 0; i < len(busy) && err == nil; i++ {
+		if release, err = r.order.hold(ctx, busy[i]); err == nil {
+			var more []*task
+			more, err = r.queueHeld(ctx, side, busy[i:i+1], kind, release)
+			tasks = append(tasks, more...)
+		}
+	}
+	return tasks, err
+}
+
 // queueHeld queues tasks with the authority's records of the keys, which are
 // held, and releases them.
-func (r *Router) queueHeld(ctx context.Context, keys []locking.Key, kind task, release func()) (tasks []*task, err error) {
+func (r *Router) queueHeld(ctx context.Context, side Side, keys []locking.Key, kind task, release func()) (tasks []*task, err error) {
 	defer release()
 	for len(keys) > 0 {
 		t := kind
 		t.verdict = make(chan verdict, 1)
 		began := r.now()
 		for len(keys) > 0 && t.bytes < maxTaskBytes {
-			record, err := r.settled(ctx, keys[0])
+			record, err := r.settled(ctx, side.Other(), keys[0])
 			if err != nil {
 				return tasks, fmt.Errorf("read the authority: %w", err)
 			}
@@ -91,7 +113,7 @@ func (r *Router) queueHeld(ctx context.Context, keys []locking.Key, kind task, r
 			keys = keys[1:]
 		}
 		t.took = r.now().Sub(began) / time.Duration(len(t.keys))
-		if err := r.follower.queueInTurn(&t); err != nil {
+		if err := r.Follower(side).queueInTurn(&t); err != nil {
 			return tasks, err
 		}
 		tasks = append(tasks, &t)
@@ -175,6 +197,11 @@ func (f *Follower) overwrite(ctx context.Context, t *task, i int, v *verdict) er
 	}
 	if _, differ := compare.Records(t.keys[i], t.records[i], has); !differ {
 		return nil
+	}
+	if has.Exists() && f.keeps != nil {
+		if kept, err := f.keeps(t.keys[i], t.records[i], has); kept || err != nil {
+			return err
+		}
 	}
 	f.found(t, i, has, v)
 	change := locking.Delete(t.keys[i], locking.Any())

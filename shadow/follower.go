@@ -22,10 +22,13 @@ const (
 	MissedClosed = "missed: follower closed"
 )
 
-// Follower does what the authority has done, behind it, and compares. Start
-// its workers with NewFollower, end them with Close.
+// Follower does on one side what the authority has done on the other, behind
+// it, and compares. Start its workers with NewFollower, end them with Close.
 type Follower struct {
+	side    Side
 	store   locking.Store
+	latency *Latency
+	keeps   func(key locking.Key, authority, has locking.Record) (kept bool, err error)
 	ledger  *compare.Ledger
 	metrics *metrics.Operations
 	log     hclog.Logger
@@ -42,20 +45,32 @@ type Follower struct {
 	missed   uint64
 
 	wake    [locking.Partitions]chan struct{}
-	busy    [locking.Partitions]chan struct{} // has an element while a task is being done
-	dirtied chan struct{}                     // has an element when something may be to do for a reconciler
+	busy    [locking.Partitions]chan struct{} // has an element while tasks are being done
+	abreast int
+	slots   chan struct{} // has an element for each task that is being done
+	dirtied chan struct{} // has an element when something may be to do for a reconciler
 	workers sync.WaitGroup
 	cancel  context.CancelFunc
 }
 
-// FollowerOptions are what a Follower works with; all but Now are required.
+// FollowerOptions are what a Follower works with; all but Abreast, Keeps, Latency
+// and Now are required.
 type FollowerOptions struct {
+	// Side is the store that the follower writes to.
+	Side Side
+	// Abreast is how many operations the store gets at a time, so that a pool of
+	// connections has room for them; 0 is 16.
+	Abreast int
 	// Store is the follower's store, behind a guard that bounds the time of each
 	// operation and turns panics into errors.
 	Store   locking.Store
 	Ledger  *compare.Ledger
 	Metrics *metrics.Operations
 	Logger  hclog.Logger
+	// Keeps is asked before a record is overwritten with another: true keeps it.
+	// nil: none is kept.
+	Keeps   func(key locking.Key, authority, has locking.Record) (kept bool, err error)
+	Latency *Latency         // gets what writes take; nil: none
 	Now     func() time.Time // nil: time.Now
 }
 
@@ -64,9 +79,13 @@ func NewFollower(o FollowerOptions) *Follower {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Abreast == 0 {
+		o.Abreast = 16
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &Follower{
-		store: o.Store, ledger: o.Ledger, metrics: o.Metrics, log: o.Logger, now: o.Now,
+		abreast: o.Abreast, slots: make(chan struct{}, o.Abreast),
+		side: o.Side, latency: o.Latency, keeps: o.Keeps, store: o.Store, ledger: o.Ledger, metrics: o.Metrics, log: o.Logger, now: o.Now,
 		dirt: newDirt(), dirtied: make(chan struct{}, 1), cancel: cancel,
 	}
 	for p := range f.queues {
@@ -93,6 +112,15 @@ func (f *Follower) MarkAll(why string) {
 	_ = f.Interrupt(context.Background(), func() (string, error) { return why, nil })
 }
 
+// Suspect is MarkAll without the wait: for a follower whose store may hang. Who
+// lists both stores must see to the tasks that are being done by Interrupt.
+func (f *Follower) Suspect(why string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dirt.markAll(f.position+1, why)
+	f.signal()
+}
+
 // Interrupt runs do while no task is being done. If that returns why the
 // follower may lack any change, every key is dirty before the next task
 // begins, as by MarkAll. It returns the error of do, or that of ctx if tasks
@@ -114,6 +142,22 @@ func (f *Follower) Interrupt(ctx context.Context, do func() (lacks string, err e
 		f.signal()
 	}
 	return err
+}
+
+// Forget ends all dirt: the follower's store is the authority from now on.
+func (f *Follower) Forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	marks := f.dirt.marks
+	f.dirt = newDirt()
+	f.dirt.marks, f.dirt.floor = marks, f.position+1
+}
+
+// forget ends the dirt of a key that is not the follower's matter.
+func (f *Follower) forget(key locking.Key) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.dirt.keys, key)
 }
 
 // MarkRecorded declares keys dirty on which a divergence has been recorded.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lock-sidecar/lock-sidecar/compare"
 	"github.com/lock-sidecar/lock-sidecar/locking"
+	"github.com/lock-sidecar/lock-sidecar/shadow"
 )
 
 // near are keys that share a partition.
@@ -36,7 +37,7 @@ func (r *rig) lose(c locking.Change) {
 }
 
 func (r *rig) equalize(keys ...locking.Key) error {
-	_, err := r.router.Equalize(context.Background(), keys, false)
+	_, err := r.router.Equalize(context.Background(), shadow.EnhancedSide, keys, false)
 	return err
 }
 
@@ -93,6 +94,7 @@ func TestAKeyMissedWhileABatchWaitsLeavesTheOthersEqual(t *testing.T) {
 		}
 		release := hold(r.behind)
 		require.True(t, r.acquire(near(9), 1))
+		synctest.Wait() // it is being done, and what comes next waits for it
 		done := make(chan error, 1)
 		go func() { done <- r.equalize(near(0), near(1), near(2)) }()
 		synctest.Wait()

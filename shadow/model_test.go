@@ -206,14 +206,14 @@ func (m *machine) equalizeSome(rt *rapid.T) {
 	if rapid.IntRange(0, 4).Draw(rt, "leave") == 0 {
 		defer cancel()
 	}
-	m.later(func() { defer cancel(); _, _ = m.router.Equalize(ctx, keys, filling) })
+	m.later(func() { defer cancel(); _, _ = m.router.Equalize(ctx, shadow.EnhancedSide, keys, filling) })
 }
 
 // finishAll makes everything equal, as a reconciler does.
 func (m *machine) finishAll(*rapid.T) {
 	m.later(func() {
 		b := m.follower.Backlog()
-		_, err := m.router.Equalize(context.Background(), m.listed(), false)
+		_, err := m.router.Equalize(context.Background(), shadow.EnhancedSide, m.listed(), false)
 		if b.All && (err == nil || errors.Is(err, shadow.ErrMissed)) {
 			m.follower.FinishAll(b.Mark)
 		}
@@ -236,7 +236,7 @@ func (m *machine) listed() []locking.Key {
 func (m *machine) check(rt *rapid.T) {
 	keys := draw(rt)
 	m.later(func() {
-		found, err := m.router.Check(context.Background(), keys)
+		found, err := m.router.Check(context.Background(), shadow.EnhancedSide, keys)
 		if err == nil {
 			m.mu.Lock()
 			defer m.mu.Unlock()
@@ -276,7 +276,7 @@ func (m *machine) settled(rt *rapid.T) {
 	m.drained()
 	if b := m.follower.Backlog(); b.All {
 		if keys := m.listed(); len(keys) > 0 {
-			_, err := m.router.Equalize(context.Background(), keys, false)
+			_, err := m.router.Equalize(context.Background(), shadow.EnhancedSide, keys, false)
 			require.NoError(rt, err)
 		}
 		require.True(rt, m.follower.FinishAll(b.Mark))
@@ -288,7 +288,7 @@ func (m *machine) settled(rt *rapid.T) {
 	for i := range universe {
 		all = append(all, near(i))
 	}
-	found, err := m.router.Check(context.Background(), all)
+	found, err := m.router.Check(context.Background(), shadow.EnhancedSide, all)
 	require.NoError(rt, err)
 	var differ []locking.Key
 	for _, d := range found {

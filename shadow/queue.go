@@ -24,9 +24,13 @@ const (
 )
 
 // changed queues what the authority has done, or misses it. The caller keeps
-// its slices, so the task has its own.
-func (f *Follower) changed(call locking.Call, changes []locking.Change, outcomes []locking.Outcome, took time.Duration) {
+// its slices, so the task has its own. With wanted it returns a channel that
+// gets what came of it, nil if it is missed.
+func (f *Follower) changed(call locking.Call, changes []locking.Change, outcomes []locking.Outcome, took time.Duration, wanted bool) <-chan verdict {
 	t := &task{kind: taskChange, call: call, changes: slices.Clone(changes), outcomes: slices.Clone(outcomes), took: took}
+	if wanted {
+		t.verdict = make(chan verdict, 1)
+	}
 	for i := range t.changes {
 		c, met := &t.changes[i], &t.outcomes[i].Before
 		c.Value, met.Value = bytes.Clone(c.Value), bytes.Clone(met.Value)
@@ -41,18 +45,19 @@ func (f *Follower) changed(call locking.Call, changes []locking.Change, outcomes
 				why = MissedError
 			}
 			f.miss(t.keys, why)
-			return
+			return nil
 		}
 	}
 	if f.closed {
 		f.miss(t.keys, MissedClosed)
-		return
+		return nil
 	}
 	if f.pending >= maxPending || f.bytes+t.bytes > maxPendingBytes {
 		f.miss(t.keys, MissedFull)
-		return
+		return nil
 	}
 	f.push(t)
+	return t.verdict
 }
 
 // lost tells that nobody knows what the authority has done to the keys.
@@ -81,7 +86,6 @@ func (f *Follower) push(t *task) {
 	f.position++
 	t.position, t.at = f.position, f.now()
 	p := t.keys[0].Partition()
-	t.partition = p
 	f.queues[p] = append(f.queues[p], t)
 	f.pending++
 	f.bytes += t.bytes
@@ -91,33 +95,56 @@ func (f *Follower) push(t *task) {
 	}
 }
 
-// next waits for a task of partition p; it stays in the queue, so that it
-// counts as pending, until it is done.
-func (f *Follower) next(ctx context.Context, p int) (t *task, ok bool) {
+// next waits for tasks of partition p and returns the first ones that have no
+// key in common, so that they can be done at once. They stay in the queue, so
+// that they count as pending, until they are done.
+func (f *Follower) next(ctx context.Context, p int) (wave []*task) {
 	for ctx.Err() == nil {
 		f.mu.Lock()
-		q := f.queues[p]
+		wave = disjoint(f.queues[p], f.abreast)
 		f.mu.Unlock()
-		if len(q) > 0 {
-			return q[0], true
+		if len(wave) > 0 {
+			return wave
 		}
 		select {
 		case <-f.wake[p]:
 		case <-ctx.Done():
 		}
 	}
-	return nil, false
+	return nil
 }
 
-// done takes the task at the head of its queue away.
-func (f *Follower) done(t *task) {
+// disjoint returns the first tasks of a queue, at most n, of which no two have a
+// key in common.
+func disjoint(queue []*task, n int) (first []*task) {
+	if len(queue) == 1 || n == 1 && len(queue) > 0 {
+		return slices.Clone(queue[:1])
+	}
+	seen := map[locking.Key]struct{}{}
+	for _, t := range queue[:min(n, len(queue))] {
+		for _, key := range t.keys {
+			if _, twice := seen[key]; twice {
+				return first
+			}
+		}
+		for _, key := range t.keys {
+			seen[key] = struct{}{}
+		}
+		first = append(first, t)
+	}
+	return first
+}
+
+// done takes the tasks at the head of a queue away.
+func (f *Follower) done(p int, wave []*task) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p := t.partition
-	f.queues[p][0] = nil
-	f.queues[p] = f.queues[p][1:]
-	f.pending--
-	f.bytes -= t.bytes
+	for i, t := range wave {
+		f.queues[p][i] = nil
+		f.bytes -= t.bytes
+	}
+	f.queues[p] = f.queues[p][len(wave):]
+	f.pending -= len(wave)
 	if f.progress != nil {
 		close(f.progress)
 		f.progress = nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"testing"
 	"time"
@@ -71,6 +72,13 @@ func (f *flaky) Apply(ctx context.Context, changes []locking.Change) ([]locking.
 	return out, nil
 }
 
+func (f *flaky) Scan(ctx context.Context, match locking.Pattern) iter.Seq2[locking.Record, error] {
+	if before, after := f.faults("scan"); before != nil || after != nil {
+		return func(yield func(locking.Record, error) bool) { yield(locking.Record{}, errors.Join(before, after)) }
+	}
+	return f.Store.Scan(ctx, match)
+}
+
 // rig is a router on two stores in memory.
 type rig struct {
 	t         *testing.T
@@ -96,10 +104,10 @@ func (r *rig) follow(logger hclog.Logger) {
 	require.NoError(r.t, err)
 	r.ledger.Reset("store", "test")
 	r.follower = shadow.NewFollower(shadow.FollowerOptions{
-		Store: r.behind, Ledger: r.ledger, Metrics: metrics.NewOperations(nil), Logger: hclog.NewNullLogger(),
+		Side: shadow.EnhancedSide, Store: r.behind, Ledger: r.ledger, Metrics: metrics.NewOperations(nil), Logger: hclog.NewNullLogger(),
 	})
 	r.t.Cleanup(r.follower.Close)
-	r.router = shadow.NewRouter(shadow.NewAuthority(shadow.Shadow, r.authority), r.follower)
+	r.router = shadow.NewRouter(shadow.RouterOptions{Assignment: shadow.Assignment{Epoch: 1, Mode: shadow.Shadow}, Legacy: r.authority, ToEnhanced: r.follower})
 }
 
 // drained waits until the follower has done all it was told.
@@ -114,7 +122,7 @@ func (r *rig) drained() {
 func (r *rig) heal() {
 	r.t.Helper()
 	for _, key := range r.follower.Dirty() {
-		_, err := r.router.Equalize(context.Background(), []locking.Key{key}, false)
+		_, err := r.router.Equalize(context.Background(), shadow.EnhancedSide, []locking.Key{key}, false)
 		require.NoError(r.t, err)
 	}
 	r.drained()

@@ -3,52 +3,138 @@ package shadow
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/lock-sidecar/lock-sidecar/compare"
+	"github.com/lock-sidecar/lock-sidecar/internal/failpoint"
 	"github.com/lock-sidecar/lock-sidecar/locking"
 )
 
-// Router is the store that commands go to. It asks the authority, and tells
-// the follower what the authority has done.
+// maxTries is how often a command is begun anew because the enhanced store
+// failed. The second failure makes the sidecar leave it or refuse commands.
+const maxTries = 4
+
+// errInDoubt is what a command gets whose key the enhanced store has not
+// answered for: what is there may not be in legacy.
+var errInDoubt = errors.New("the enhanced store has not answered for this record")
+
+// RouterOptions are what a Router works with. Legacy and Assignment are
+// required; without the rest there is no mode but legacy.
+type RouterOptions struct {
+	Assignment Assignment // at first
+	Legacy     locking.Store
+	// Enhanced is the enhanced store where it answers: its operations have a budget
+	// below what Atlantis waits for.
+	Enhanced   locking.Store
+	ToEnhanced *Follower // does on the enhanced store what legacy did
+	ToLegacy   *Follower // does on legacy what the enhanced store did
+	Standby    *Standby
+	Conflicts  *Conflicts
+	// Failed is called when the enhanced store failed as the authority, with the
+	// epoch in which it did. It returns when the command can be begun anew, or why
+	// it cannot. It may be called for many commands at once.
+	Failed func(ctx context.Context, epoch uint64, cause error) error
+}
+
+// Router is the store that commands go to. It asks the authority of their
+// route, and tells the follower what the authority has done.
 type Router struct {
-	authority Authority
-	follower  *Follower // nil: there is none
-	order     *order
-	now       func() time.Time
+	RouterOptions
+	gate  *gate
+	order *order
+	now   func() time.Time
+
+	commands, failures atomic.Uint64
+	distrust           atomic.Bool
+	kinds              sync.Map // of compare.Operation that was sent
 
 	mu      sync.Mutex
-	unknown map[locking.Key]struct{} // what the authority did to them may still be under way
+	unknown map[locking.Key]struct{} // what legacy did to them, as the authority, may still be under way
+	doubt   map[locking.Key]struct{} // what the enhanced store did to them is not in legacy
 }
 
 var _ locking.Store = (*Router)(nil)
 
-// NewRouter returns a router. A nil follower, as in mode legacy, leaves it a
-// way to the authority and nothing else.
-func NewRouter(a Authority, f *Follower) *Router {
-	return &Router{authority: a, follower: f, order: newOrder(), now: time.Now, unknown: map[locking.Key]struct{}{}}
+// NewRouter returns a router that lets commands in.
+func NewRouter(o RouterOptions) *Router {
+	return &Router{
+		RouterOptions: o, gate: newGate(o.Assignment), order: newOrder(), now: time.Now,
+		unknown: map[locking.Key]struct{}{}, doubt: map[locking.Key]struct{}{},
+	}
+}
+
+// Assignment tells who answers, and why commands of the enhanced store's routes
+// are refused, nil if they are not.
+func (r *Router) Assignment() (Assignment, error) { return r.gate.now() }
+
+// Follower returns what follows on a side, nil if nothing ever does.
+func (r *Router) Follower(side Side) *Follower {
+	if side == EnhancedSide {
+		return r.ToEnhanced
+	}
+	return r.ToLegacy
 }
 
 // Get is documented at locking.Store. It is always answered by the authority,
-// live. While somebody changes the key there is no telling before or after, so
-// the answer is not compared: a read does not wait for its place in the order.
-func (r *Router) Get(ctx context.Context, key locking.Key) (locking.Record, error) {
-	store := r.authority.Of(key.Route())
+// live.
+func (r *Router) Get(ctx context.Context, key locking.Key) (record locking.Record, err error) {
+	err = r.run(ctx, []string{key.Route()}, func(a Assignment) error {
+		if a.Authority(key.Route()) == EnhancedSide {
+			record, err = r.getEnhanced(ctx, a, key)
+		} else {
+			record, err = r.getLegacy(ctx, a, key)
+		}
+		record = tagged(record, a.Epoch)
+		return err
+	})
+	return record, err
+}
+
+// getLegacy asks legacy. While somebody changes the key there is no telling
+// before or after, so the answer is not compared: a read does not wait for its
+// place in the order.
+func (r *Router) getLegacy(ctx context.Context, a Assignment, key locking.Key) (locking.Record, error) {
 	call := locking.CallOf(ctx)
-	if r.follower == nil || !compared(call) {
-		return store.Get(ctx, key)
+	if _, followed := a.Follower(key.Route()); !followed || !compared(call) {
+		return r.Legacy.Get(ctx, key)
 	}
 	_, busy, release := r.order.holdFree([]locking.Key{key})
 	defer release()
 	if len(busy) > 0 {
-		return store.Get(ctx, key)
+		return r.Legacy.Get(ctx, key)
 	}
 	began := r.now()
-	record, err := store.Get(ctx, key)
-	if err == nil || errors.Is(err, locking.ErrNotFound) {
-		r.follower.read(call, key, record, r.now().Sub(began))
+	record, err := r.Legacy.Get(ctx, key)
+	if answered(err) {
+		r.ToEnhanced.read(call, key, record, r.now().Sub(began))
+	}
+	return record, err
+}
+
+// getEnhanced asks the enhanced store. Where legacy is to take over, nothing may
+// be shown that is not there yet, so that the read waits for a change of its key.
+func (r *Router) getEnhanced(ctx context.Context, a Assignment, key locking.Key) (locking.Record, error) {
+	if _, followed := a.Follower(key.Route()); !followed {
+		return r.Enhanced.Get(ctx, key)
+	}
+	release, err := r.order.hold(ctx, key)
+	if err != nil {
+		return locking.Record{}, err
+	}
+	defer release()
+	if r.inDoubt(key) {
+		return locking.Record{}, errInDoubt
+	}
+	began := r.now()
+	record, err := r.Enhanced.Get(ctx, key)
+	if call := locking.CallOf(ctx); answered(err) && compared(call) {
+		r.ToLegacy.read(call, key, record, r.now().Sub(began))
 	}
 	return record, err
 }
@@ -57,60 +143,329 @@ func (r *Router) Get(ctx context.Context, key locking.Key) (locking.Record, erro
 // part of a change is compared with the change.
 func compared(c locking.Call) bool { return c.Op == "get" || c.Op == "eval" }
 
-// Scan is documented at locking.Store. What it yields is compared by verify.
+// answered reports whether a store has done its work.
+func answered(err error) bool {
+	return err == nil || errors.Is(err, locking.ErrNotFound) || errors.Is(err, locking.ErrBadBatch)
+}
+
+// Scan is documented at locking.Store. What it yields is compared by verify. All
+// of it is read before anything is yielded, so that a slow reader holds nobody.
 func (r *Router) Scan(ctx context.Context, match locking.Pattern) iter.Seq2[locking.Record, error] {
-	return r.authority.Scan(ctx, match)
+	return func(yield func(locking.Record, error) bool) {
+		var records []locking.Record
+		err := r.run(ctx, []string{everyRoute}, func(a Assignment) (err error) {
+			records, err = r.list(ctx, a, match)
+			return err
+		})
+		if err != nil {
+			yield(locking.Record{}, err)
+			return
+		}
+		for _, record := range records {
+			if !yield(record, nil) {
+				return
+			}
+		}
+	}
+}
+
+// list reads what matches, each record from the store that answers for it.
+func (r *Router) list(ctx context.Context, a Assignment, match locking.Pattern) (records []locking.Record, err error) {
+	for _, side := range []Side{LegacySide, EnhancedSide} {
+		if !a.Answers(side) {
+			continue
+		}
+		for record, err := range r.store(side).Scan(ctx, match) {
+			switch {
+			case err != nil && side == EnhancedSide:
+				return nil, &enhancedError{err}
+			case err != nil:
+				return nil, err
+			}
+			if a.Authority(record.Key.Route()) == side {
+				records = append(records, tagged(record, a.Epoch))
+			}
+		}
+	}
+	return records, nil
+}
+
+func (r *Router) store(side Side) locking.Store {
+	if side == EnhancedSide {
+		return r.Enhanced
+	}
+	return r.Legacy
 }
 
 // Apply is documented at locking.Store. The follower hears of it before the
-// next command for any of its keys is begun.
-func (r *Router) Apply(ctx context.Context, changes []locking.Change) ([]locking.Outcome, error) {
+// next command for any of its keys is begun. The keys of all changes must have
+// the same authority, else the changes are ErrBadBatch.
+func (r *Router) Apply(ctx context.Context, changes []locking.Change) (outcomes []locking.Outcome, err error) {
 	if err := locking.CheckBatch(changes); err != nil {
 		return nil, err
 	}
-	store := r.authority.Of(changes[0].Key.Route())
-	if r.follower == nil {
-		return store.Apply(ctx, changes)
+	keys := keysOf(changes)
+	routes := routesOf(keys)
+	err = r.run(ctx, routes, func(a Assignment) error {
+		side := a.Authority(routes[0])
+		for _, route := range routes[1:] {
+			if a.Authority(route) != side {
+				return fmt.Errorf("%w: in mode %s two stores answer for them", locking.ErrBadBatch, a.Mode)
+			}
+		}
+		own := untagged(changes, a.Epoch)
+		if side == EnhancedSide {
+			outcomes, err = r.applyEnhanced(ctx, a, keys, own)
+		} else {
+			outcomes, err = r.applyLegacy(ctx, a, keys, own)
+		}
+		for i := range outcomes {
+			outcomes[i].Before = tagged(outcomes[i].Before, a.Epoch)
+			outcomes[i].Version = tag(outcomes[i].Version, a.Epoch)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	release, err := r.order.hold(ctx, keysOf(changes)...)
+	return outcomes, nil
+}
+
+func (r *Router) applyLegacy(ctx context.Context, a Assignment, keys []locking.Key, changes []locking.Change) ([]locking.Outcome, error) {
+	if _, followed := a.Follower(keys[0].Route()); !followed {
+		return r.Legacy.Apply(ctx, changes)
+	}
+	release, err := r.order.hold(ctx, keys...)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	if refused, err := r.conflicting(ctx, changes); refused != nil || err != nil {
+		return refused, err
+	}
 	began := r.now()
-	outcomes, err := store.Apply(ctx, changes)
+	outcomes, err := r.Legacy.Apply(ctx, changes)
 	if err != nil {
-		r.lost(keysOf(changes)) // an error may have come after the change, and before it
+		r.lost(keys) // an error may have come after the change, and before it
 		return nil, err
 	}
-	r.follower.changed(locking.CallOf(ctx), changes, outcomes, r.now().Sub(began))
+	failpoint.Hit("legacy-applied")
+	if !slices.ContainsFunc(keys, r.Conflicts.Has) { // else what is there is kept
+		r.ToEnhanced.changed(locking.CallOf(ctx), changes, outcomes, r.now().Sub(began), false)
+	}
 	return outcomes, nil
 }
 
-// lost tells that nobody knows what the authority has done to the keys, which
-// are held, or will still do.
+// applyEnhanced lets the enhanced store decide. Where legacy is to take over, it
+// returns when legacy has the change too, or when everybody knows that it has
+// not.
+func (r *Router) applyEnhanced(ctx context.Context, a Assignment, keys []locking.Key, changes []locking.Change) ([]locking.Outcome, error) {
+	if _, followed := a.Follower(keys[0].Route()); !followed {
+		return r.Enhanced.Apply(ctx, changes)
+	}
+	release, err := r.order.hold(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if slices.ContainsFunc(keys, r.inDoubt) {
+		return nil, errInDoubt
+	}
+	if err := r.Standby.mayWrite(); err != nil {
+		return nil, &refusal{err}
+	}
+	began := r.now()
+	outcomes, err := r.Enhanced.Apply(ctx, changes)
+	if err != nil {
+		if errors.Is(err, locking.ErrUnknownResult) {
+			r.setDoubt(keys)
+		}
+		return nil, err
+	}
+	failpoint.Hit("enhanced-applied")
+	wrote := writes(changes, outcomes)
+	follows := r.ToLegacy.changed(locking.CallOf(ctx), changes, outcomes, r.now().Sub(began), wrote)
+	if !wrote || !r.Standby.waits() {
+		return outcomes, nil
+	}
+	if err := r.followed(ctx, follows); err != nil {
+		return nil, err
+	}
+	failpoint.Hit("legacy-followed")
+	return outcomes, nil
+}
+
+// followed waits until legacy has a change. If it can't have it, the enhanced
+// store goes on alone.
+func (r *Router) followed(ctx context.Context, follows <-chan verdict) error {
+	why := "legacy had missed a change of the record"
+	if follows != nil {
+		clock := time.NewTimer(standbyBudget)
+		defer clock.Stop()
+		select {
+		case v := <-follows:
+			if v.err == nil && !v.differs {
+				return nil
+			}
+			why = "legacy differed"
+			if v.err != nil {
+				why = "legacy failed: " + v.err.Error()
+			}
+		case <-clock.C:
+			why = fmt.Sprintf("legacy took longer than %s", standbyBudget)
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", locking.ErrUnknownResult, ctx.Err())
+		}
+	}
+	if err := r.Standby.Alone(why); err != nil {
+		return &refusal{fmt.Errorf("%w: %w", locking.ErrUnknownResult, err)}
+	}
+	return nil
+}
+
+// writes reports whether any outcome is more than a refusal or a repetition.
+func writes(changes []locking.Change, outcomes []locking.Outcome) bool {
+	for i, o := range outcomes {
+		if o.Applied && changes[i].Writes(o.Before) {
+			return true
+		}
+	}
+	return false
+}
+
+// refusal is an error that is no failure of the enhanced store.
+type refusal struct{ error }
+
+func (e *refusal) Unwrap() error { return e.error }
+
+// enhancedError is one of the enhanced store, where both are asked.
+type enhancedError struct{ error }
+
+func (e *enhancedError) Unwrap() error { return e.error }
+
+// run runs a command inside of its routes, and anew as long as the enhanced
+// store fails and somebody else can answer.
+func (r *Router) run(ctx context.Context, routes []string, command func(Assignment) error) error {
+	for try := 1; ; try++ {
+		a, leave, err := r.gate.enter(ctx, routes...)
+		if err != nil {
+			return r.counted(ctx, err)
+		}
+		err = command(a)
+		leave()
+		if !failed(ctx, a, routes[0], err) || r.Failed == nil || try == maxTries {
+			return r.counted(ctx, err)
+		}
+		if failed := r.Failed(ctx, a.Epoch, err); failed != nil {
+			return r.counted(ctx, failed)
+		}
+	}
+}
+
+// counted counts a command that has ended, and returns its error.
+func (r *Router) counted(ctx context.Context, err error) error {
+	r.commands.Add(1)
+	if !answered(err) && ctx.Err() == nil {
+		r.failures.Add(1)
+	}
+	if op := compare.Operation(locking.CallOf(ctx).Op); op != "" {
+		if _, known := r.kinds.Load(op); !known {
+			r.kinds.Store(op, nil)
+		}
+	}
+	return err
+}
+
+// Commands returns how many commands have ended since the start, and how many of
+// them failed.
+func (r *Router) Commands() (all, failed uint64) { return r.commands.Load(), r.failures.Load() }
+
+// Kinds returns the operations that were sent since the start.
+func (r *Router) Kinds() (kinds []compare.Operation) {
+	r.kinds.Range(func(op, _ any) bool {
+		kinds = append(kinds, op.(compare.Operation))
+		return true
+	})
+	return kinds
+}
+
+// failed reports whether an error is a failure of the enhanced store as the
+// authority.
+func failed(ctx context.Context, a Assignment, route string, err error) bool {
+	var own *refusal
+	var enhanced *enhancedError
+	if answered(err) || ctx.Err() != nil || errors.As(err, &own) || errors.Is(err, locking.ErrClosed) {
+		return false
+	}
+	return errors.As(err, &enhanced) || route != everyRoute && a.Authority(route) == EnhancedSide
+}
+
+func (r *Router) inDoubt(key locking.Key) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, doubt := r.doubt[key]
+	return doubt
+}
+
+func (r *Router) setDoubt(keys []locking.Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, key := range keys {
+		r.doubt[key] = struct{}{}
+	}
+}
+
+// Settle ends all doubt about what the enhanced store did, after a Probe or a
+// Join: no write without an answer can arrive any more. If it goes on answering,
+// legacy is not whole until it has what is there now; it returns the error of
+// Standby.Alone.
+func (r *Router) Settle(answers bool) error {
+	r.mu.Lock()
+	doubt := make([]locking.Key, 0, len(r.doubt))
+	for key := range r.doubt {
+		doubt = append(doubt, key)
+	}
+	r.mu.Unlock()
+	if len(doubt) == 0 {
+		return nil
+	}
+	if answers && r.ToLegacy != nil {
+		r.ToLegacy.lost(doubt)
+		if err := r.Standby.Alone("the enhanced store did not answer for a change in time"); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, key := range doubt {
+		delete(r.doubt, key)
+	}
+	return nil
+}
+
+// lost tells that nobody knows what legacy, as the authority, has done to the
+// keys, which are held, or will still do.
 func (r *Router) lost(keys []locking.Key) {
 	r.mu.Lock()
 	for _, key := range keys {
 		r.unknown[key] = struct{}{}
 	}
 	r.mu.Unlock()
-	r.follower.lost(keys)
+	r.ToEnhanced.lost(keys)
 }
 
 // settled reads the authority's record of a key that is held, the zero Record
 // if there is none, as it is when every change that was sent has been made or
-// never will be.
-func (r *Router) settled(ctx context.Context, key locking.Key) (locking.Record, error) {
-	store := r.authority.Of(key.Route())
+// never will be. The enhanced store sees to that itself.
+func (r *Router) settled(ctx context.Context, authority Side, key locking.Key) (locking.Record, error) {
 	r.mu.Lock()
 	_, unknown := r.unknown[key]
 	r.mu.Unlock()
-	if !unknown {
-		return getOrNone(ctx, store, key)
+	if authority == EnhancedSide || !unknown {
+		return getOrNone(ctx, r.store(authority), key)
 	}
 	// A change that never applies comes after all that were sent before it.
-	met, err := store.Apply(ctx, []locking.Change{locking.Delete(key, locking.AtVersion(math.MaxUint64))})
+	met, err := r.Legacy.Apply(ctx, []locking.Change{locking.Delete(key, locking.AtVersion(math.MaxUint64))})
 	if err != nil {
 		return locking.Record{}, err
 	}

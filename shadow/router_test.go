@@ -21,7 +21,7 @@ import (
 func TestTheRouterIsAStore(t *testing.T) {
 	t.Run("legacy", func(t *testing.T) {
 		storetest.Run(t, func(t *testing.T) locking.Store {
-			return shadow.NewRouter(shadow.NewAuthority(shadow.Legacy, locking.NewMemory()), nil)
+			return shadow.NewRouter(shadow.RouterOptions{Assignment: shadow.Assignment{Epoch: 1, Mode: shadow.Legacy}, Legacy: locking.NewMemory()})
 		})
 	})
 	t.Run("shadow", func(t *testing.T) {
@@ -183,7 +183,7 @@ func TestWhileAllIsDirtyNothingIsCompared(t *testing.T) {
 	r.drained()
 	require.Equal(t, matched, r.totals().Comparisons().Match)
 
-	_, err = r.router.Equalize(context.Background(), []locking.Key{key(1)}, false)
+	_, err = r.router.Equalize(context.Background(), shadow.EnhancedSide, []locking.Key{key(1)}, false)
 	require.NoError(t, err)
 	_, err = r.router.Get(as("get"), key(1))
 	require.NoError(t, err)

@@ -7,15 +7,13 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/lock-sidecar/lock-sidecar/compare"
 	"github.com/lock-sidecar/lock-sidecar/internal/metrics"
 	"github.com/lock-sidecar/lock-sidecar/locking"
 )
-
-// followerName is the value of the label "store" of the follower's operations.
-const followerName = "enhanced"
 
 // healing is why a key is dirty whose divergence has been recorded already.
 const healing = "recorded"
@@ -31,21 +29,20 @@ const (
 
 // task is one piece of work for the follower. All its keys share a partition.
 type task struct {
-	kind      taskKind
-	call      locking.Call
-	partition int
-	position  uint64
-	at        time.Time
-	bytes     int
-	took      time.Duration // by the authority
-	keys      []locking.Key
+	kind     taskKind
+	call     locking.Call
+	position uint64
+	at       time.Time
+	bytes    int
+	took     time.Duration // by the authority
+	keys     []locking.Key
 
 	changes  []locking.Change  // taskChange
 	outcomes []locking.Outcome // taskChange: the authority's
 	records  []locking.Record  // the other kinds: the authority's, one for each key
 	why      []string          // taskEqualize: why each key was dirty, "" if it was not
 	filling  bool              // taskEqualize: what is missing is no divergence
-	verdict  chan verdict      // taskEqualize, taskCheck: gets one
+	verdict  chan verdict      // gets one; nil: nobody waits for it
 }
 
 // verdict is what came of a task that somebody waits for.
@@ -53,6 +50,7 @@ type verdict struct {
 	differing   []compare.Divergence // taskCheck
 	missing     int                  // taskEqualize: keys that the follower lacked
 	overwritten int                  // taskEqualize: keys on which it had something else
+	differs     bool                 // taskChange: the follower met something else than the authority
 	err         error
 }
 
@@ -66,19 +64,39 @@ func (v *verdict) add(other verdict) {
 // work is the worker of one partition.
 func (f *Follower) work(ctx context.Context, partition int) {
 	for {
-		t, ok := f.next(ctx, partition)
-		if !ok {
+		wave := f.next(ctx, partition)
+		if wave == nil {
 			f.abandon(partition)
 			return
 		}
 		f.busy[partition] <- struct{}{}
-		v := f.do(ctx, t)
-		f.done(t)
+		verdicts := f.doAll(ctx, wave)
+		f.done(partition, wave)
 		<-f.busy[partition]
-		if t.verdict != nil {
-			t.verdict <- v
+		for i, t := range wave {
+			if t.verdict != nil {
+				t.verdict <- verdicts[i]
+			}
 		}
 	}
+}
+
+// doAll does tasks that have no key in common, abreast as far as the slots of the
+// follower allow.
+func (f *Follower) doAll(ctx context.Context, wave []*task) []verdict {
+	verdicts := make([]verdict, len(wave))
+	do := func(i int) {
+		f.slots <- struct{}{}
+		defer func() { <-f.slots }()
+		verdicts[i] = f.do(ctx, wave[i])
+	}
+	var others sync.WaitGroup
+	for i := 1; i < len(wave); i++ {
+		others.Go(func() { do(i) })
+	}
+	do(0)
+	others.Wait()
+	return verdicts
 }
 
 // do does a task, or what is left of it. A panic costs the task.
@@ -156,7 +174,7 @@ func (f *Follower) abandon(partition int) {
 func (f *Follower) perform(ctx context.Context, t *task) (v verdict) {
 	switch t.kind {
 	case taskChange:
-		f.follow(ctx, t)
+		return f.follow(ctx, t)
 	case taskRead:
 		f.reread(ctx, t)
 	case taskEqualize:
@@ -168,23 +186,27 @@ func (f *Follower) perform(ctx context.Context, t *task) (v verdict) {
 }
 
 // follow does what the authority did, and compares what both met.
-func (f *Follower) follow(ctx context.Context, t *task) {
+func (f *Follower) follow(ctx context.Context, t *task) (v verdict) {
 	changes, comparable := mirrored(t.changes, t.outcomes)
 	if !comparable {
-		return
+		return v
 	}
 	began := f.now()
 	outcomes, err := f.store.Apply(ctx, changes)
 	took := f.now().Sub(began)
 	if err != nil {
-		f.failed(t, took, err)
-		return
+		return verdict{err: f.failed(t, took, err)}
 	}
-	f.metrics.Count(t.call.Op, followerName, result(outcomes), took)
+	f.metrics.Count(t.call.Op, string(f.side), result(outcomes), took)
+	if writes(t.changes, t.outcomes) {
+		f.latency.add(f.side, t.took, took)
+	}
 	for i, c := range t.changes {
 		kind, differ := compare.Outcomes(c.Key, t.outcomes[i], outcomes[i])
 		f.judge(t, c.Key, differ, kind, t.outcomes[i].Before, outcomes[i].Before, took)
+		v.differs = v.differs || differ
 	}
+	return v
 }
 
 // mirrored are the changes for the follower. Versions are each store's own, so
@@ -221,7 +243,7 @@ func (f *Follower) reread(ctx context.Context, t *task) {
 		f.failed(t, took, err)
 		return
 	}
-	f.metrics.Count(t.call.Op, followerName, metrics.OK, took)
+	f.metrics.Count(t.call.Op, string(f.side), metrics.OK, took)
 	kind, differ := compare.Records(t.keys[0], t.records[0], r)
 	f.judge(t, t.keys[0], differ, kind, t.records[0], r, took)
 }
@@ -230,7 +252,7 @@ func (f *Follower) reread(ctx context.Context, t *task) {
 // change that it could not make, or that nobody knows whether it made, leaves
 // its keys dirty.
 func (f *Follower) failed(t *task, took time.Duration, err error) error {
-	f.metrics.Count(t.call.Op, followerName, metrics.Error, took)
+	f.metrics.Count(t.call.Op, string(f.side), metrics.Error, took)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if t.kind == taskChange || t.kind == taskEqualize {
@@ -263,8 +285,12 @@ func (f *Follower) judge(t *task, key locking.Key, differ bool, kind compare.Kin
 }
 
 func (f *Follower) divergence(t *task, key locking.Key, kind compare.Kind, authority, follower locking.Record, took time.Duration, cause string) compare.Divergence {
-	return compare.Divergence{
+	d := compare.Divergence{
 		Kind: kind, Record: key.String(), Operation: compare.Operation(t.call.Op), Request: t.call.ID, Cause: cause,
 		Legacy: compare.SideOf(authority, t.took), Enhanced: compare.SideOf(follower, took),
 	}
+	if f.side == LegacySide {
+		d.Legacy, d.Enhanced = d.Enhanced, d.Legacy
+	}
+	return d
 }

@@ -11,13 +11,16 @@ import (
 
 	"github.com/lock-sidecar/lock-sidecar/client"
 	"github.com/lock-sidecar/lock-sidecar/internal/config"
+	"github.com/lock-sidecar/lock-sidecar/internal/cutover"
+	"github.com/lock-sidecar/lock-sidecar/shadow"
 )
 
 // announce says that the sidecar is ready, as a log line and, where people
 // read, as a text that says what to do next.
 func announce(o Options, c *config.Config, s *sidecar, log hclog.Logger) {
 	ports, store := s.ports, s.store
-	log.Info("ready", "mode", string(c.Sidecar.Mode), "listen", ports.redis.Addr().String(),
+	a, _ := s.mirror.router.Assignment()
+	log.Info("ready", "mode", cutover.Describe(a), "listen", ports.redis.Addr().String(),
 		"admin_listen", ports.admin.Addr().String(), "path", store.Path(), "version", o.Version)
 	if c.Sidecar.LogFormat == "json" {
 		return
@@ -41,15 +44,15 @@ func welcome(version string, c *config.Config, s *sidecar) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("")
-	line("lock-sidecar %s is ready in mode %s: all answers come from atlantis.db.", version, c.Sidecar.Mode)
-	if s.mirror != nil {
-		line("%s does the same behind it and is compared; it can't change an answer.", s.mirror.backend.name())
+	a, down := s.mirror.router.Assignment()
+	for _, text := range answersWelcome(version, a, down, s.mirror.backend.name()) {
+		line("%s", text)
 	}
 	line("")
 	line("  Atlantis connects to   %s (Redis protocol)", ports.redis.Addr())
 	line("  locks are kept in      %s", path)
 	line("  status                 %s", command("status", c, ports))
-	if s.mirror != nil {
+	if _, followed := a.Follower(""); followed {
 		line("  compare both stores    %s", command("verify", c, ports))
 	}
 	line("  metrics                %s", metrics)
@@ -60,6 +63,24 @@ func welcome(version string, c *config.Config, s *sidecar) string {
 	line("  %s", env)
 	line("")
 	return b.String()
+}
+
+// answersWelcome says who answers, in a few lines.
+func answersWelcome(version string, a shadow.Assignment, down error, enhanced string) []string {
+	ready := fmt.Sprintf("lock-sidecar %s is ready in mode %s: ", version, cutover.Describe(a))
+	switch {
+	case down != nil:
+		return []string{fmt.Sprintf("lock-sidecar %s runs in mode %s and REFUSES commands: %v.", version, cutover.Describe(a), down)}
+	case a.Mode == shadow.Legacy:
+		return []string{ready + "all answers come from atlantis.db."}
+	case !a.Answers(shadow.EnhancedSide):
+		return []string{ready + "all answers come from atlantis.db.", enhanced + " does the same behind it and is compared; it can't change an answer."}
+	case a.Mode == shadow.Hybrid:
+		return []string{ready + "each repository is answered by atlantis.db or by", enhanced + ", and the other one does the same behind it."}
+	case a.Mode == shadow.Enhanced:
+		return []string{ready + "all answers come from", enhanced + "; atlantis.db is retired."}
+	}
+	return []string{ready + "all answers come from", enhanced + "; atlantis.db has the same, durably, and can take over."}
 }
 
 // atlantisSettings is what Atlantis needs, as flags and as variables.

@@ -30,6 +30,7 @@ type backend struct {
 	log  hclog.Logger
 
 	mu    sync.Mutex
+	cuts  int            // drills that have cut the store off
 	store enhanced.Store // nil: not opened yet
 	last  error          // of the last Join
 	first bool           // no Join has been tried yet
@@ -37,7 +38,10 @@ type backend struct {
 
 var _ enhanced.Store = (*backend)(nil)
 
-var errNotOpen = errors.New("store is not open yet")
+var (
+	errNotOpen = errors.New("store is not open yet")
+	errCut     = errors.New("cut off for a drill")
+)
 
 // newBackend returns the enhanced store that owner is to have. Only a
 // certificate that cannot be read is an error: nothing else is tried.
@@ -45,7 +49,7 @@ func newBackend(c *config.Config, owner string, registry prometheus.Registerer, 
 	b := &backend{kind: c.Locking.Backend, log: log.Named("enhanced"), first: true}
 	if b.kind == config.BackendRedis {
 		b.at = strings.Join(c.Redis.Addrs, ", ")
-		store, err := newRedisStore(c.Redis, owner, registry, b.log)
+		store, err := newRedisStore(c.Redis, owner, c.Sidecar.TakeOver, registry, b.log)
 		if err != nil {
 			return nil, exit(codeUsage, err)
 		}
@@ -55,7 +59,7 @@ func newBackend(c *config.Config, owner string, registry prometheus.Registerer, 
 	b.at = embedded.FileName
 	b.open = func(ctx context.Context) (enhanced.Store, error) {
 		store, err := embedded.Open(ctx, embedded.Options{
-			Dir: c.Sidecar.DataDir, Owner: owner, CommitEvery: embedded.FollowerCommitEvery, Logger: b.log,
+			Dir: c.Sidecar.DataDir, Owner: owner, TakeOver: c.Sidecar.TakeOver, CommitEvery: embedded.FollowerCommitEvery, Logger: b.log,
 		})
 		if err != nil {
 			return nil, err // not a nil *embedded.Store
@@ -65,7 +69,7 @@ func newBackend(c *config.Config, owner string, registry prometheus.Registerer, 
 	return b, nil
 }
 
-func newRedisStore(c config.Redis, owner string, registry prometheus.Registerer, log hclog.Logger) (enhanced.Store, error) {
+func newRedisStore(c config.Redis, owner string, takeOver bool, registry prometheus.Registerer, log hclog.Logger) (enhanced.Store, error) {
 	server := redisstore.Server{
 		Addrs: c.Addrs, Cluster: c.ClusterMode, SentinelMaster: c.SentinelMaster,
 		Username: c.Username, Password: c.Password.Reveal(), DB: c.DB,
@@ -83,7 +87,7 @@ func newRedisStore(c config.Redis, owner string, registry prometheus.Registerer,
 		return nil, err
 	}
 	store, err := redisstore.New(client, redisstore.Options{
-		Owner: owner, Prefix: c.KeyPrefix, Logger: log,
+		Owner: owner, TakeOver: takeOver, Prefix: c.KeyPrefix, Logger: log,
 		ReadRetries: c.MaxRetries, WaitReplicas: c.WaitReplicas, WaitTimeout: c.WaitTimeout,
 	})
 	if err != nil {
@@ -113,8 +117,8 @@ func (b *backend) Join(ctx context.Context, known enhanced.Known) (enhanced.Join
 }
 
 func (b *backend) opened(ctx context.Context) (enhanced.Store, error) {
-	if store, err := b.get(); err == nil {
-		return store, nil
+	if store, err := b.get(); !errors.Is(err, errNotOpen) {
+		return store, err
 	}
 	store, err := b.open(ctx)
 	if err != nil {
@@ -147,19 +151,89 @@ func (b *backend) tell(err error) {
 func (b *backend) get() (enhanced.Store, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.store == nil {
+	switch {
+	case b.cuts > 0:
+		return nil, errCut
+	case b.store == nil:
 		return nil, errNotOpen
 	}
 	return b.store, nil
 }
 
+// cutOff lets every operation fail until mend is called.
+func (b *backend) cutOff() (mend func()) {
+	add := func(n int) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.cuts += n
+	}
+	add(1)
+	return sync.OnceFunc(func() { add(-1) })
+}
+
+// fitness returns what asks the server of the store whether it is fit to answer,
+// nil for a store that has none.
+func (b *backend) fitness() func(context.Context) ([]string, error) {
+	store, ok := b.store.(*redisstore.Store)
+	if !ok {
+		return nil
+	}
+	return func(ctx context.Context) ([]string, error) {
+		f, err := store.Fitness(ctx)
+		return f.Unfit(), err
+	}
+}
+
 // Known is documented at enhanced.Store.
 func (b *backend) Known() enhanced.Known {
-	store, err := b.get()
-	if err != nil {
+	b.mu.Lock()
+	store := b.store
+	b.mu.Unlock()
+	if store == nil {
 		return enhanced.Known{}
 	}
 	return store.Known()
+}
+
+// Probe is documented at enhanced.Store.
+func (b *backend) Probe(ctx context.Context) error {
+	return b.do(func(s enhanced.Store) error { return s.Probe(ctx) })
+}
+
+// Mode is documented at enhanced.Store.
+func (b *backend) Mode(ctx context.Context) (document []byte, err error) {
+	err = b.do(func(s enhanced.Store) (err error) {
+		document, err = s.Mode(ctx)
+		return err
+	})
+	return document, err
+}
+
+// SetMode is documented at enhanced.Store.
+func (b *backend) SetMode(ctx context.Context, epoch uint64, document []byte) error {
+	return b.do(func(s enhanced.Store) error { return s.SetMode(ctx, epoch, document) })
+}
+
+// Admit is documented at enhanced.Store.
+func (b *backend) Admit(ctx context.Context, sidecar string) (all []string, err error) {
+	err = b.do(func(s enhanced.Store) (err error) {
+		all, err = s.Admit(ctx, sidecar)
+		return err
+	})
+	return all, err
+}
+
+// SetDurable is documented at enhanced.Store.
+func (b *backend) SetDurable(ctx context.Context, durable bool) error {
+	return b.do(func(s enhanced.Store) error { return s.SetDurable(ctx, durable) })
+}
+
+func (b *backend) do(call func(enhanced.Store) error) error {
+	store, err := b.get()
+	if err != nil {
+		return err
+	}
+	return call(store)
 }
 
 // Get is documented at locking.Store.
@@ -194,8 +268,10 @@ func (b *backend) Scan(ctx context.Context, match locking.Pattern) iter.Seq2[loc
 
 // Close is documented at enhanced.Store. Nobody may be in Join.
 func (b *backend) Close() error {
-	store, err := b.get()
-	if err != nil {
+	b.mu.Lock()
+	store := b.store
+	b.mu.Unlock()
+	if store == nil {
 		return nil
 	}
 	return store.Close()

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,9 +10,7 @@ import (
 )
 
 func newBackfill(o Options) *cobra.Command {
-	var admin adminFlags
-	var asJSON bool
-	cmd := &cobra.Command{
+	return asks(o, adminFlags{timeout: changeTimeout}, &cobra.Command{
 		Use:   "backfill",
 		Short: "Make every record of the enhanced store equal to atlantis.db, and wait until it is",
 		Long: "Compare every record and make those of the enhanced store equal to atlantis.db, as the sidecar does by itself\n" +
@@ -21,31 +18,21 @@ func newBackfill(o Options) *cobra.Command {
 			"overwritten is recorded as a divergence first. A command that is broken off does not end the work.\n" +
 			"Exit code 0: done, 3: the enhanced store or the sidecar cannot be reached, or not in time, 4: mode legacy.",
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel, c, err := admin.connect(cmd, o)
-			if err != nil {
-				return err
+	}, func(ctx context.Context, a asking) error {
+		if _, err := a.Backfill(ctx); err != nil {
+			return err
+		}
+		done, err := awaitBackfill(ctx, a.Client, func(text string) error {
+			if a.asJSON {
+				return nil
 			}
-			defer cancel()
-			if _, err := c.Backfill(ctx); err != nil {
-				return err
-			}
-			done, err := awaitBackfill(ctx, c, func(text string) error {
-				if asJSON {
-					return nil
-				}
-				return printf(o.Stdout, "%s\n", text)
-			})
-			if err != nil || !asJSON {
-				return err
-			}
-			return printJSON(o.Stdout, done)
-		},
-	}
-	admin.register(cmd, 10*time.Minute)
-	admin.registerToken(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the end as JSON")
-	return cmd
+			return printf(a.out, "%s\n", text)
+		})
+		if err != nil || !a.asJSON {
+			return err
+		}
+		return printJSON(a.out, done)
+	})
 }
 
 // awaitBackfill tells of each progress, and of what it waits for, until all is

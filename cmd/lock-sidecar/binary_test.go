@@ -151,7 +151,7 @@ func TestBinaryExitCodes(t *testing.T) {
 	}{
 		{nil, []string{"serve", "--lisen", "x"}, 2, "did you mean --listen?"},
 		{nil, []string{"serve", "--config", unknownKey}, 2, "redis.pool-size"},
-		{nil, []string{"serve", "--mode", "primary"}, 2, "this version serves legacy and shadow"},
+		{nil, []string{"serve", "--mode", "primry"}, 2, "expected one of legacy, shadow, hybrid, primary, enhanced"},
 		{[]string{admin, "LOCK_SIDECAR_TOKEN_FILE=" + wrong}, []string{"status"}, 4, wrong},
 		{[]string{admin}, []string{"status"}, 4, "./data/admin.token cannot be read"},
 		{nil, []string{"backup", wrong, "--admin", "http://" + p.AdminAddr}, 4, "is not replaced"},

@@ -9,12 +9,32 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/client"
 	"github.com/lock-sidecar/lock-sidecar/compare"
 	"github.com/lock-sidecar/lock-sidecar/internal/reconcile"
+	"github.com/lock-sidecar/lock-sidecar/shadow"
 )
 
 // describe adds what the mirror knows to a status.
 func (m *mirror) describe(s *client.Status) {
-	state, backlog, totals := m.reconciler.State(), m.follower.Backlog(), m.ledger.Totals()
-	s.StoreID, s.SoleOwner = state.StoreID, state.Joined
+	a, down := m.router.Assignment()
+	s.Mode, s.Epoch, s.Percent, s.Repos = string(a.Mode), a.Epoch, a.Percent, append([]string{}, a.Repos...)
+	s.FallenBack, s.Manual, s.Shared, s.Reason = a.FallenBack, a.Manual, a.Shared, a.Reason
+	if a.FallenBack {
+		s.FallenBackSince = &a.At
+	}
+	if down != nil {
+		s.Down = down.Error()
+	}
+	s.OwnID, s.Postponed, s.Conflicts = m.legacy.OwnerID(), m.keeper.Postpone.Reason(), len(m.conflicts.List())
+	s.SafeFallback, s.SafeFallbackReason = m.keeper.SafeFallback()
+	s.Legacy.Whole, _ = m.keeper.LegacyWhole()
+	if a.Mode != shadow.Legacy {
+		m.describeEnhanced(s)
+	}
+}
+
+// describeEnhanced adds how the enhanced store does, and what was compared.
+func (m *mirror) describeEnhanced(s *client.Status) {
+	state, backlog, totals := m.reconciler.State(), m.backlog(), m.ledger.Totals()
+	s.StoreID, s.SoleOwner = state.StoreID, state.Joined && state.Sole()
 	s.Enhanced = m.enhanced(state, backlog.Dirty == 0 && !backlog.All)
 	s.Enhanced.Lost = int(state.Lost)
 	s.Backfill = progress(state, backlog.All)
@@ -40,7 +60,7 @@ func (m *mirror) enhanced(state reconcile.State, inStep bool) *client.Enhanced {
 	e := &client.Enhanced{Kind: m.backend.kind, At: m.backend.at, Breaker: string(guard.State)}
 	switch {
 	case !state.Joined:
-		e.AwaySince, e.Error = &state.Since, state.Err.Error()
+		e.AwaySince, e.Error = &state.Since, errorText(state.Err)
 	case guard.State != breaker.Closed:
 		e.AwaySince = &guard.Since
 		if guard.Err != nil {
@@ -53,6 +73,13 @@ func (m *mirror) enhanced(state reconcile.State, inStep bool) *client.Enhanced {
 	return e
 }
 
+func errorText(err error) string {
+	if err == nil {
+		return "not looked at yet"
+	}
+	return err.Error()
+}
+
 // progress is that of making every record equal, which has begun when all are
 // to be made so.
 func progress(state reconcile.State, all bool) client.Backfill {
@@ -63,8 +90,8 @@ func progress(state reconcile.State, all bool) client.Backfill {
 	return b
 }
 
-func noMirror() client.Verdict {
-	return client.Verdict{Verdict: client.VerdictNone, Reason: "mode legacy: there is no second store to compare with"}
+func noMirror(mode string) client.Verdict {
+	return client.Verdict{Verdict: client.VerdictNone, Reason: "mode " + mode + ": there is no second store to compare with"}
 }
 
 func (m *mirror) verify(ctx context.Context) (client.Verdict, error) {
@@ -152,6 +179,7 @@ func side(s compare.Side) client.Side {
 
 // refill begins to make every record equal, or as soon as the store is there.
 func (m *mirror) refill() client.Backfill {
-	m.follower.MarkAll("asked for by an operator")
+	m.toEnhanced.MarkAll("asked for by an operator")
+	m.toLegacy.MarkAll("asked for by an operator")
 	return progress(m.reconciler.State(), true)
 }

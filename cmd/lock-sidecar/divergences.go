@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"time"
 
@@ -12,9 +13,7 @@ import (
 )
 
 func newDivergences(o Options) *cobra.Command {
-	var admin adminFlags
-	var asJSON bool
-	cmd := &cobra.Command{
+	return asks(o, adminFlags{timeout: 10 * time.Second}, &cobra.Command{
 		Use:   "divergences",
 		Short: "List the records that were found to differ between the stores",
 		Long: "List the records that were found to differ between the stores, newest first: all that still do, as far as is\n" +
@@ -22,26 +21,13 @@ func newDivergences(o Options) *cobra.Command {
 			"been emptied. All of them, since ever, are in divergences.jsonl of the data directory.\n" +
 			"Exit code 0: listed, however many there are, 3: no sidecar answers.",
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel, c, err := admin.connect(cmd, o)
-			if err != nil {
-				return err
-			}
-			defer cancel()
-			l, err := c.Divergences(ctx)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(o.Stdout, l)
-			}
-			return printf(o.Stdout, "%s", divergencesText(l))
-		},
-	}
-	admin.register(cmd, 10*time.Second)
-	admin.registerToken(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
-	return cmd
+	}, func(ctx context.Context, a asking) error {
+		l, err := a.Divergences(ctx)
+		if err != nil {
+			return err
+		}
+		return a.show(l, divergencesText(l))
+	})
 }
 
 func divergencesText(l client.DivergenceList) string {
@@ -57,7 +43,7 @@ func divergencesText(l client.DivergenceList) string {
 		} else {
 			unresolved++
 		}
-		rows = append(rows, []string{fmt.Sprint(d.ID), d.At.UTC().Format("2006-01-02 15:04:05Z"), d.Kind, d.Operation,
+		rows = append(rows, []string{fmt.Sprint(d.ID), utc(d.At), d.Kind, d.Operation,
 			sideText(d.Legacy), sideText(d.Enhanced), state, cmp.Or(locking.Printable(d.Cause), "unexplained"), locking.Printable(d.Record)})
 	}
 	return fmt.Sprintf("%s found, %s of those listed still %s\n\n%s", plural(l.Total, "divergence", "divergences"),

@@ -15,6 +15,7 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/internal/resp"
 	"github.com/lock-sidecar/lock-sidecar/legacy"
 	"github.com/lock-sidecar/lock-sidecar/locking"
+	"github.com/lock-sidecar/lock-sidecar/shadow"
 )
 
 var (
@@ -28,14 +29,14 @@ var (
 // a store, has one and a server while it runs, and ends.
 type instance struct {
 	version string
-	mode    config.Mode
+	mode    config.Mode // configured; what is in force the mirror knows
 	began   time.Time
 	end     context.CancelCauseFunc
 
 	mu     sync.Mutex
 	away   error // why it does not run now; nil while it does
 	store  *legacy.Store
-	mirror *mirror // nil in mode legacy
+	mirror *mirror
 	redis  *resp.Server
 }
 
@@ -74,14 +75,17 @@ func (i *instance) now() (store *legacy.Store, redis *resp.Server, away error) {
 	return i.store, i.redis, i.away
 }
 
-// mirrored returns the mirror, nil in mode legacy, or why there is none now.
+// mirrored returns the mirror, nil where no store follows the other, or why
+// there is none now.
 func (i *instance) mirrored() (*mirror, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.away != nil {
-		return nil, fmt.Errorf("%w: %w", admin.ErrNotRunning, i.away)
+	m, err := i.running()
+	if err != nil {
+		return nil, err
 	}
-	return i.mirror, nil
+	if a, _ := m.router.Assignment(); a.Mode == shadow.Legacy || a.Mode == shadow.Enhanced {
+		return nil, nil
+	}
+	return m, nil
 }
 
 // Started is documented at admin.Sidecar. It stays nil while the sidecar stops.
@@ -98,18 +102,21 @@ func (i *instance) Ready() error {
 	if away != nil {
 		return away
 	}
+	a, down := i.mirror.router.Assignment()
+	if down == nil && a.Answers(shadow.EnhancedSide) || down != nil && a.Mode != shadow.Hybrid {
+		return down
+	}
 	return store.Healthy()
 }
 
 // Status is documented at admin.Sidecar.
 func (i *instance) Status() client.Status {
 	s := client.Status{
-		Mode:               string(i.mode),
-		Repos:              []string{},
-		SafeFallbackReason: fmt.Sprintf("mode %s: answers come from atlantis.db already", i.mode),
-		Backfill:           client.Backfill{State: "none"},
-		Version:            i.version,
-		UptimeSeconds:      time.Since(i.began).Seconds(),
+		Mode:          string(i.mode),
+		Repos:         []string{},
+		Backfill:      client.Backfill{State: "none"},
+		Version:       i.version,
+		UptimeSeconds: time.Since(i.began).Seconds(),
 	}
 	store, redis, away := i.now()
 	if away != nil {
@@ -118,14 +125,14 @@ func (i *instance) Status() client.Status {
 	}
 	s.Connections = redis.Connections()
 	s.Legacy = legacyStatus(store)
-	if m, _ := i.mirrored(); m != nil {
+	if m, err := i.running(); err == nil {
 		m.describe(&s)
 	}
 	return s
 }
 
 func legacyStatus(store *legacy.Store) client.Legacy {
-	s := client.Legacy{Whole: true} // it is the authority: what was answered OK is in it
+	var s client.Legacy
 	if store.Opened().Foreign {
 		s.ForeignWrites = 1
 	}
@@ -154,7 +161,7 @@ func countRecords(store *legacy.Store) (client.Counts, error) {
 func (i *instance) Verify(ctx context.Context) (client.Verdict, error) {
 	m, err := i.mirrored()
 	if m == nil {
-		return noMirror(), err
+		return noMirror(i.Mode().Mode), err
 	}
 	return m.verify(ctx)
 }
@@ -163,7 +170,7 @@ func (i *instance) Verify(ctx context.Context) (client.Verdict, error) {
 func (i *instance) Repair(ctx context.Context, dry bool) (client.Verdict, error) {
 	m, err := i.mirrored()
 	if m == nil {
-		return noMirror(), err
+		return noMirror(i.Mode().Mode), err
 	}
 	return m.repair(ctx, dry)
 }
@@ -184,7 +191,7 @@ func (i *instance) Backfill() (client.Backfill, error) {
 	case err != nil:
 		return client.Backfill{}, err
 	case m == nil:
-		return client.Backfill{}, fmt.Errorf("%w in mode legacy", admin.ErrNoFollower)
+		return client.Backfill{}, fmt.Errorf("%w in mode %s", admin.ErrNoFollower, i.Mode().Mode)
 	}
 	return m.refill(), nil
 }

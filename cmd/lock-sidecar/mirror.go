@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -12,7 +13,9 @@ import (
 
 	"github.com/lock-sidecar/lock-sidecar/breaker"
 	"github.com/lock-sidecar/lock-sidecar/compare"
+	"github.com/lock-sidecar/lock-sidecar/internal/audit"
 	"github.com/lock-sidecar/lock-sidecar/internal/config"
+	"github.com/lock-sidecar/lock-sidecar/internal/cutover"
 	"github.com/lock-sidecar/lock-sidecar/internal/metrics"
 	"github.com/lock-sidecar/lock-sidecar/internal/reconcile"
 	"github.com/lock-sidecar/lock-sidecar/legacy"
@@ -21,85 +24,189 @@ import (
 )
 
 const (
-	// followerBudget is the time of one operation of the follower.
-	followerBudget = 2 * time.Second
+	// followerBudget is the time of one operation of a follower, and
+	// authorityBudget that of the enhanced store where it answers: far below the 3 s
+	// after which Atlantis gives up.
+	followerBudget  = 2 * time.Second
+	authorityBudget = 400 * time.Millisecond
+	// legacyAbreast is how many changes legacy gets at a time: they share a commit.
+	legacyAbreast = 128
 	// saveEvery is how much evidence a crash costs at most.
 	saveEvery = 10 * time.Second
-	// drainFollower is how long a stop waits for the follower to catch up, and
+	// drainFollower is how long a stop waits for the followers to catch up, and
 	// stopBy when it no longer does, counted from the signal: what is missed is
 	// made equal by the next start.
 	drainFollower = 3 * time.Second
 	stopBy        = 7 * time.Second
 )
 
-// mirror is what mode shadow has beside the authority: the enhanced store
-// behind its guard, the follower that does there what the authority did, what
-// is known of their differences, and the reconciler that makes them equal.
+// mirror is what stands between Atlantis's commands and the two stores: the
+// router, a follower for each direction, what is known of their differences,
+// the reconciler that makes them equal, and the keeper of who answers.
 type mirror struct {
 	backend    *backend
-	guard      *breaker.Store
+	guard      *breaker.Store // around the backend, where it follows
 	ledger     *compare.Ledger
-	follower   *shadow.Follower
+	toEnhanced *shadow.Follower
+	toLegacy   *shadow.Follower
 	router     *shadow.Router
+	conflicts  *shadow.Conflicts
 	reconciler *reconcile.Reconciler
+	keeper     *cutover.Keeper
 
 	divergences *compare.Log
+	audit       *audit.Log
 	inStep      shadow.InStep
-	authority   *legacy.Store
+	legacy      *legacy.Store
 	log         hclog.Logger
 	cancel      context.CancelFunc
-	running     sync.WaitGroup // reconciler and saver
+	running     sync.WaitGroup // reconciler, keeper and saver
 }
 
-// newMirror opens and starts all of it but the enhanced store, which may be
-// away. Unclean tells why the follower may lack changes, "" if it does not.
-func newMirror(c *config.Config, store *legacy.Store, unclean string, operations *metrics.Operations,
+// newMirror opens and starts all of it, and decides who answers. Unclean tells
+// why the follower may lack changes, "" if it does not.
+func newMirror(ctx context.Context, c *config.Config, store *legacy.Store, unclean string, operations *metrics.Operations,
 	registry prometheus.Registerer, log hclog.Logger) (*mirror, error) {
-	dir := c.Sidecar.DataDir
-	m := &mirror{inStep: shadow.InStepIn(dir), authority: store, log: log.Named("shadow")}
-	var err error
-	if m.backend, err = newBackend(c, store.OwnerID(), registry, log); err != nil {
+	m := &mirror{inStep: shadow.InStepIn(c.Sidecar.DataDir), legacy: store, log: log.Named("shadow")}
+	if err := m.open(c, registry, log); err != nil {
 		return nil, err
 	}
-	m.divergences = compare.OpenLog(dir, log.Named("compare"))
-	m.ledger, err = compare.OpenLedger(compare.LedgerOptions{
-		Dir: dir, Rules: ignoreRules(c.Sidecar.Ignore), Log: m.divergences, Logger: log.Named("compare"), Registerer: registry,
-	})
-	if err != nil {
-		m.divergences.Close()
-		_ = m.backend.Close() // the rules are what is wrong
-		return nil, exit(codeUsage, err)
-	}
-	if store.Opened().Foreign {
-		m.ledger.Reset(m.ledger.Totals().StoreID, "atlantis.db was written by another program")
-	}
-	m.guard = breaker.New(failpoint(m.backend), breaker.Options{
-		Budget: followerBudget, FailureThreshold: c.Breaker.FailureThreshold, Timeout: c.Breaker.Timeout,
-		SuccessThreshold: c.Breaker.SuccessThreshold, Logger: log.Named("breaker"), Registerer: registry,
-	})
-	m.follower = shadow.NewFollower(shadow.FollowerOptions{
-		Store: m.guard, Ledger: m.ledger, Metrics: operations, Logger: m.log,
-	})
-	m.router = shadow.NewRouter(shadow.NewAuthority(shadow.Shadow, store), m.follower)
-	m.reconciler = reconcile.New(reconcile.Options{
-		Router: m.router, Follower: m.follower, Store: m.backend, Guard: m.guard, Ledger: m.ledger,
-		Memory: reconcile.MemoryIn(dir), Logger: log.Named("reconcile"), Unclean: unclean,
-	})
-	m.start(unclean)
-	return m, nil
-}
-
-func (m *mirror) start(unclean string) {
+	m.connect(c, unclean, operations, registry, log)
 	if unclean != "" {
 		m.log.Info("follower may lack changes, every record will be made equal", "reason", unclean)
 	} else {
 		m.log.Info("follower was in step at the last stop")
 	}
-	m.log.Info("enhanced locking enabled with legacy fallback", "mode", string(shadow.Shadow), "backend", m.backend.kind, "at", m.backend.at)
-	ctx, cancel := context.WithCancel(context.Background())
+	running, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
-	m.running.Go(func() { m.reconciler.Run(ctx) })
-	m.running.Go(func() { m.save(ctx) })
+	if err := m.keeper.Start(ctx); err != nil {
+		m.abandon()
+		return nil, startRefusal(err)
+	}
+	m.running.Go(func() { m.reconciler.Run(running) })
+	m.running.Go(func() { m.keeper.Run(running) })
+	m.running.Go(func() { m.save(running) })
+	return m, nil
+}
+
+// startRefusal chooses the exit code of a start that a person has to decide on.
+func startRefusal(err error) error {
+	var refusal *cutover.Refusal
+	if errors.As(err, &refusal) && refusal.Code == cutover.CodeGuard {
+		return exit(codeRefused, err)
+	}
+	return exit(codeFailed, err)
+}
+
+// open opens what is on disk, but for the stores.
+func (m *mirror) open(c *config.Config, registry prometheus.Registerer, log hclog.Logger) (err error) {
+	dir := c.Sidecar.DataDir
+	if m.backend, err = newBackend(c, m.legacy.OwnerID(), registry, log); err != nil {
+		return err
+	}
+	m.divergences = compare.OpenLog(dir, log.Named("compare"))
+	m.audit = audit.Open(dir, audit.Options{Logger: log.Named("audit")})
+	m.ledger, err = compare.OpenLedger(compare.LedgerOptions{
+		Dir: dir, Rules: ignoreRules(c.Sidecar.Ignore), Log: m.divergences, Logger: log.Named("compare"), Registerer: registry,
+	})
+	if err != nil {
+		err = exit(codeUsage, err)
+	} else if m.conflicts, err = shadow.OpenConflicts(dir); err != nil {
+		err = exit(codeFailed, err)
+	}
+	if err != nil {
+		m.divergences.Close()
+		_ = m.backend.Close() // nothing was done with it
+	}
+	return err
+}
+
+// connect makes the parts that work, and starts the followers.
+func (m *mirror) connect(c *config.Config, unclean string, operations *metrics.Operations, registry prometheus.Registerer, log hclog.Logger) {
+	dir := c.Sidecar.DataDir
+	m.guard = breaker.New(failpoint(m.backend), breaker.Options{
+		Budget: followerBudget, FailureThreshold: c.Breaker.FailureThreshold, Timeout: c.Breaker.Timeout,
+		SuccessThreshold: c.Breaker.SuccessThreshold, Logger: log.Named("breaker"), Registerer: registry,
+	})
+	latency := shadow.NewLatency()
+	m.toEnhanced = shadow.NewFollower(shadow.FollowerOptions{
+		Side: shadow.EnhancedSide, Store: m.guard, Ledger: m.ledger, Metrics: operations, Logger: m.log, Latency: latency,
+		Keeps: func(key locking.Key, authority, has locking.Record) (bool, error) {
+			return m.router.Keep(key, authority, has)
+		},
+	})
+	m.toLegacy = shadow.NewFollower(shadow.FollowerOptions{
+		Side: shadow.LegacySide, Store: bounded(m.legacy, followerBudget, log), Ledger: m.ledger, Metrics: operations, Logger: m.log,
+		Latency: latency, Abreast: legacyAbreast,
+	})
+	whole := legacy.WholeIn(dir)
+	m.router = shadow.NewRouter(shadow.RouterOptions{
+		Legacy: m.legacy, Enhanced: bounded(m.backend, authorityBudget, log), ToEnhanced: m.toEnhanced, ToLegacy: m.toLegacy,
+		Standby: shadow.NewStandby(whole, log.Named("shadow")), Conflicts: m.conflicts,
+		Failed: func(ctx context.Context, epoch uint64, cause error) error { return m.keeper.Failed(ctx, epoch, cause) },
+	})
+	m.reconciler = reconcile.New(reconcile.Options{
+		Router: m.router, Legacy: m.legacy, Store: m.backend, Guard: m.guard, Ledger: m.ledger,
+		Memory: reconcile.MemoryIn(dir), Logger: log.Named("reconcile"), Unclean: unclean,
+		Watch:  func(ctx context.Context) error { return m.keeper.Watch(ctx) },
+		InStep: func(ctx context.Context) error { return m.keeper.InStep(ctx) },
+	})
+	m.keeper = cutover.New(cutover.Options{
+		Router: m.router, Legacy: m.legacy, Enhanced: m.backend, Reconciler: m.reconciler, Ledger: m.ledger, Audit: m.record,
+		Whole: whole, Clean: unclean == "", Want: wanted(c.Sidecar), Fallback: c.Locking.LegacyFallback, Breaker: c.Breaker,
+		Readiness: c.Sidecar.Readiness, Postpone: cutover.PostponeIn(dir), Fitness: m.backend.fitness(), Latency: latency,
+		Cut: m.backend.cutOff, Logger: log.Named("cutover"), Registerer: registry,
+	})
+}
+
+// wanted is the configured mode.
+func wanted(c config.Sidecar) shadow.Assignment {
+	a := shadow.Assignment{Mode: shadow.Mode(c.Mode)}
+	if a.Mode == shadow.Hybrid {
+		a.Percent, a.Repos = c.Hybrid.Percent, c.Hybrid.Repos
+	}
+	return a
+}
+
+// bounded gives each operation of a store a time, and turns panics into errors.
+// It never stops asking.
+func bounded(store locking.Store, budget time.Duration, log hclog.Logger) locking.Store {
+	return breaker.New(store, breaker.Options{
+		Budget: budget, FailureThreshold: math.MaxInt32, Timeout: time.Millisecond, SuccessThreshold: 1, Logger: log.Named("breaker"),
+	})
+}
+
+// record keeps an act in the audit log. What cannot be kept there is in the log.
+func (m *mirror) record(a cutover.Act) {
+	entry := audit.Entry{
+		Act: a.Name, Actor: a.Actor, Reason: a.Reason, From: cutover.Describe(a.From), To: cutover.Describe(a.To),
+		Epoch: a.To.Epoch, Result: a.Result,
+	}
+	if a.From.Epoch == 0 {
+		entry.From = ""
+	}
+	if entry.Result == "" {
+		entry.Result = "done"
+	}
+	m.keep(entry)
+}
+
+func (m *mirror) keep(entry audit.Entry) {
+	if err := m.audit.Append(entry); err != nil {
+		m.log.Error("act not kept in the audit log", "act", entry.Act, "error", err)
+	}
+}
+
+// answers is the value of the label "store" of Atlantis's commands.
+func (m *mirror) answers() string {
+	a, _ := m.router.Assignment()
+	switch {
+	case !a.Answers(shadow.EnhancedSide):
+		return string(shadow.LegacySide)
+	case a.Mode == shadow.Hybrid:
+		return "both"
+	}
+	return string(shadow.EnhancedSide)
 }
 
 // save keeps the evidence on disk.
@@ -118,19 +225,33 @@ func (m *mirror) save(ctx context.Context) {
 	}
 }
 
-// stop ends all of it, after the last command, and leaves the note that the
-// follower is in step if it has missed nothing. Began is when the stop of the
+// abandon ends what a start that was refused has begun.
+func (m *mirror) abandon() {
+	m.cancel()
+	m.toEnhanced.Close()
+	m.toLegacy.Close()
+	if err := m.close(); err != nil {
+		m.log.Warn("not closed in order", "error", err)
+	}
+}
+
+// stop ends all of it, after the last command, and leaves the note that both
+// stores are in step if nothing was missed. Began is when the stop of the
 // sidecar did.
 func (m *mirror) stop(began time.Time) {
 	ctx, cancel := context.WithTimeout(context.Background(), min(drainFollower, time.Until(began.Add(stopBy))))
 	defer cancel()
-	_ = m.follower.Drain(ctx)     // the backlog tells what is left
+	_ = m.toLegacy.Drain(ctx) // the backlogs tell what is left
+	_ = m.toEnhanced.Drain(ctx)
 	state := m.reconciler.State() // before it is cut off
+	a, down := m.router.Assignment()
 	m.cancel()
-	m.running.Go(m.follower.Close) // beside the others: each may wait for the store
+	m.running.Go(m.toEnhanced.Close) // beside the others: each may wait for the store
+	m.running.Go(m.toLegacy.Close)
 	m.running.Wait()
-	backlog := m.follower.Backlog()
-	inStep := backlog.Clean() && state.Joined
+	backlog := m.backlog()
+	_, follows := a.Follower("")
+	inStep := follows && down == nil && backlog.Clean() && state.Joined && len(m.conflicts.List()) == 0
 	err := m.close()
 	if err == nil && inStep {
 		err = m.leaveNote()
@@ -138,12 +259,24 @@ func (m *mirror) stop(began time.Time) {
 	switch {
 	case err != nil:
 		m.log.Warn("follower not closed in order, the next start makes every record equal", "error", err)
+	case !follows: // nothing to be in step with
 	case !inStep:
 		m.log.Warn("follower not in step, the next start makes every record equal", "pending", backlog.Pending,
 			"dirty_keys", backlog.Dirty, "joined", state.Joined, "error", state.Err)
 	default:
 		m.log.Info("follower in step, the next start need not compare")
 	}
+}
+
+// backlog is that of both followers.
+func (m *mirror) backlog() shadow.Backlog {
+	b, other := m.toEnhanced.Backlog(), m.toLegacy.Backlog()
+	b.Pending += other.Pending
+	b.Dirty += other.Dirty
+	b.All = b.All || other.All
+	b.Lag = max(b.Lag, other.Lag)
+	b.Missed += other.Missed
+	return b
 }
 
 // close makes what was done and is known durable.
@@ -165,16 +298,16 @@ func ignoreRules(configured []config.Ignore) []compare.Rule {
 }
 
 func (m *mirror) leaveNote() error {
-	position, err := m.authority.Position()
+	position, err := m.legacy.Position()
 	if err != nil {
 		return err
 	}
 	return m.inStep.Leave(position)
 }
 
-// mayLackChanges tells why an enhanced store may lack changes of atlantis.db
-// as it was opened, "" if it does not. It takes the note away that says so: in
-// mode legacy because nobody follows, in shadow until a clean stop.
+// mayLackChanges tells why one store may lack changes of the other as
+// atlantis.db was opened, "" if it does not. It takes the note away that says so,
+// until a clean stop.
 func mayLackChanges(store *legacy.Store, dir string) (why string, err error) {
 	note, opened := shadow.InStepIn(dir), store.Opened()
 	position := note.Position()

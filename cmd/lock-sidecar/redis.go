@@ -40,11 +40,11 @@ func redisOptions(c config.Sidecar) (resp.Options, error) {
 }
 
 // newRedis makes that server, on a store.
-func newRedis(o resp.Options, version string, store locking.Store, operations *metrics.Operations,
+func newRedis(o resp.Options, version string, store locking.Store, answers func() string, operations *metrics.Operations,
 	registry prometheus.Registerer, log hclog.Logger) *resp.Server {
 	o.Logger, o.Registerer = log.Named("resp"), registry
 	return resp.NewServer(atlantis.New(atlantis.Options{
-		Store: store, StoreName: "legacy", Version: version,
+		Store: store, StoreName: answers, Version: version,
 		Logger: log.Named("atlantis"), Registerer: registry, Operations: operations,
 	}), o)
 }

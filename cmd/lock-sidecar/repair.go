@@ -1,15 +1,16 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/lock-sidecar/lock-sidecar/client"
 )
 
 func newRepair(o Options) *cobra.Command {
-	admin := adminFlags{grace: compareGrace}
-	var dry, asJSON bool
-	cmd := &cobra.Command{
+	var dry bool
+	cmd := asks(o, adminFlags{timeout: compareTimeout, grace: compareGrace}, &cobra.Command{
 		Use:   "repair",
 		Short: "Make the enhanced store equal to atlantis.db where verify finds differences",
 		Long: "Verify, and overwrite each record of the enhanced store that differs with that of atlantis.db, which is never\n" +
@@ -17,31 +18,14 @@ func newRepair(o Options) *cobra.Command {
 			"Exit code 0: done, or nothing to do, 1: no verdict (mode legacy, not caught up in time), 3: the enhanced store\n" +
 			"or the sidecar cannot be reached.",
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel, c, err := admin.connect(cmd, o)
-			if err != nil {
-				return err
-			}
-			defer cancel()
-			v, err := c.Repair(ctx, dry, admin.timeout)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				err = printJSON(o.Stdout, v)
-			} else {
-				err = printf(o.Stdout, "%s", repairText(v, dry))
-			}
-			if err == nil && v.Verdict == client.VerdictNone {
-				err = exit(codeNo, nil)
-			}
+	}, func(ctx context.Context, a asking) error {
+		v, err := a.Repair(ctx, dry, a.timeout)
+		if err != nil {
 			return err
-		},
-	}
-	admin.register(cmd, compareTimeout)
-	admin.registerToken(cmd)
+		}
+		return a.decide(v.Verdict != client.VerdictNone, v, repairText(v, dry))
+	})
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what would be overwritten, and change nothing")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return cmd
 }
 

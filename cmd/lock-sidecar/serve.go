@@ -12,11 +12,11 @@ import (
 
 	"github.com/lock-sidecar/lock-sidecar/internal/config"
 	"github.com/lock-sidecar/lock-sidecar/internal/logging"
-	"github.com/lock-sidecar/lock-sidecar/shadow"
 )
 
 func newServe(o Options) *cobra.Command {
 	var flags configFlags
+	var takeOver bool
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the sidecar",
@@ -25,18 +25,19 @@ func newServe(o Options) *cobra.Command {
 			"In mode shadow, the default, all answers come from atlantis.db; the enhanced store (Redis with --redis-addr,\n" +
 			"else enhanced.db in the data directory) does the same behind it and is compared. Whatever becomes of it,\n" +
 			"Atlantis does not notice: if it is away at the start or later, it is made equal when it is back. In mode legacy\n" +
-			"it stays untouched.\n\n" +
+			"it stays untouched. In hybrid and primary it answers, and atlantis.db has everything too and takes over when it\n" +
+			"fails; in enhanced it answers alone. `lock-sidecar mode` changes the mode of a sidecar that runs, which is kept:\n" +
+			"--mode is for the first start.\n\n" +
 			"Every key of the configuration file is a flag and a variable too (docs/configuration.md). Flags win over\n" +
-			"variables, variables over the file. Exit code 0: stopped, 2: configuration, 3: a port or a file is not available.",
+			"variables, variables over the file. Exit code 0: stopped, 2: configuration, 3: a port or a file is not available, 4: a person\n" +
+			"has to decide which store is right.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, warnings, err := flags.load(cmd, o, true)
 			if err != nil {
 				return err
 			}
-			if _, err := shadow.ParseMode(string(c.Sidecar.Mode)); err != nil {
-				return exit(codeUsage, err)
-			}
+			c.Sidecar.TakeOver = takeOver
 			signal.Ignore(syscall.SIGPIPE) // a reader of the log that goes away must not end the sidecar
 			log := logging.New(logging.Options{Output: o.Stderr, JSON: c.Sidecar.LogFormat == "json", Level: c.Sidecar.LogLevel})
 			for _, w := range warnings {
@@ -51,6 +52,7 @@ func newServe(o Options) *cobra.Command {
 		},
 	}
 	flags.register(cmd)
+	cmd.Flags().BoolVar(&takeOver, "take-over", false, "make the enhanced store this sidecar's, whoever owns it; that one must not run any more")
 	return cmd
 }
 

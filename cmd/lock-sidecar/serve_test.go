@@ -122,15 +122,18 @@ func TestServeAsksForThePassword(t *testing.T) {
 	require.NoError(t, right.Ping(t.Context()).Err())
 }
 
-// A mode that this version does not have is refused before anything is touched.
-func TestServeRefusesModesToCome(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
+// A first start above shadow needs two stores without records: else nothing says
+// that they are equal.
+func TestServeRefusesAFirstStartAboveShadowWithRecords(t *testing.T) {
 	for _, mode := range []string{"hybrid", "primary", "enhanced"} {
-		r := run(t, "serve", "--data-dir", dir, "--mode", mode)
-		require.Equal(t, 2, r.code)
-		require.Contains(t, r.stderr, `mode "`+mode+`": this version serves legacy and shadow`)
+		dir := t.TempDir()
+		content, err := os.ReadFile(fixture)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "atlantis.db"), content, 0o600))
+		r := run(t, "serve", "--data-dir", dir, "--mode", mode, "--hybrid-percent", "50")
+		require.Equal(t, 4, r.code)
+		require.Contains(t, r.stderr, "Start in mode shadow")
 	}
-	require.NoDirExists(t, dir)
 }
 
 // A port in use is named with the flag that changes it, and nothing is touched.
@@ -210,7 +213,7 @@ func TestMetricsOfServe(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, problems)
 	for _, want := range []string{
-		`lock_sidecar_mode{mode="legacy"} 0`, `lock_sidecar_mode{mode="shadow"} 1`, "lock_sidecar_epoch 0", "lock_sidecar_safe_fallback 0", "lock_sidecar_legacy_whole 1", "lock_sidecar_foreign_writes_total 0",
+		`lock_sidecar_mode{mode="legacy"} 0`, `lock_sidecar_mode{mode="shadow"} 1`, "lock_sidecar_epoch 1", "lock_sidecar_safe_fallback 0", "lock_sidecar_legacy_whole 1", "lock_sidecar_foreign_writes_total 0",
 		"atlantis_enhanced_locking_backend_health 1", "atlantis_enhanced_locking_active_locks 1", `lock_sidecar_build_info{`,
 		"lock_sidecar_mirror_pending ", "lock_sidecar_mirror_dirty_keys 0", "lock_sidecar_mirror_lag_seconds ", "lock_sidecar_store_lost_total 0",
 		`lock_sidecar_backfill_records{state="done"} 0`, `lock_sidecar_comparisons_total{op="acquire",result="mismatch"} 0`, "lock_sidecar_divergences_unresolved 0",

@@ -209,7 +209,7 @@ func TestRestartReconcilesOnlyWhatItMust(t *testing.T) {
 		p.Kill9()
 
 		p = start()
-		awaitOutput(t, p, `making every record equal: reason="the last run did not end`)
+		awaitOutput(t, p, `making every record equal: store=enhanced reason="the last run did not end`)
 		require.Contains(t, p.Output(), `reason="the last run did not end with the follower in step"`)
 		verbs(t, p)(0, "verify")
 	})
@@ -315,25 +315,27 @@ func TestVerbsInModeLegacy(t *testing.T) {
 	require.Equal(t, "no verdict: mode legacy: there is no second store to compare with\n", ask(1, "verify"))
 	require.Contains(t, ask(1, "repair"), "mode legacy")
 	require.Equal(t, "no divergence was found\n", ask(0, "divergences"))
-	require.Contains(t, ask(4, "backfill"), "start serve with --mode shadow")
+	require.Contains(t, ask(4, "backfill"), "`lock-sidecar mode shadow`")
 	require.Regexp(t, `^legacy answers · 1 lock, `, ask(0, "status"))
 	require.Equal(t, 1.0, p.Metrics()["atlantis_enhanced_locking_backend_health"])
 	require.NotContains(t, p.Metrics(), "lock_sidecar_mirror_pending")
 }
 
-// Changes of mode legacy are not followed; the next start in mode shadow makes up for them.
+// Changes of mode legacy are not followed; mode shadow makes up for them. The mode is kept over restarts, whatever the
+// configuration says.
 func TestShadowAfterLegacy(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	p := sidecar.Start(t, sidecar.Options{DataDir: dir})
 	fill(t, p)
 	verbs(t, p)(0, "verify")
-	p.Stop()
-	p = sidecar.Start(t, sidecar.Options{DataDir: dir, Args: []string{"--mode", "legacy"}})
-	require.NoError(t, p.Client(t).Set(t.Context(), "pr/acme/new/./default/", lockValue, 0).Err())
+	require.Contains(t, verbs(t, p)(0, "mode", "legacy", "--reason", "test"), "legacy since epoch 2")
 	p.Stop()
 	p = sidecar.Start(t, sidecar.Options{DataDir: dir})
+	require.Contains(t, p.Output(), "the mode that was kept is used, not the configured one")
+	require.NoError(t, p.Client(t).Set(t.Context(), "pr/acme/new/./default/", lockValue, 0).Err())
+	require.Contains(t, verbs(t, p)(0, "mode", "shadow", "--reason", "test"), "shadow since epoch 3")
 	require.Equal(t, "equal: 4 records compared, no difference\n", verbs(t, p)(0, "verify"))
-	require.Contains(t, verbs(t, p)(0, "divergences"), "the last run did not")
+	require.Contains(t, verbs(t, p)(0, "divergences"), "pr/acme/new/./default/")
 }
 
 // A certificate for Redis that cannot be read is a configuration error.

@@ -21,7 +21,7 @@ import (
 type sidecar struct {
 	ports  *listeners
 	store  *legacy.Store
-	mirror *mirror // nil in mode legacy
+	mirror *mirror
 	redis  *resp.Server
 
 	ctx     context.Context // ends with a signal, by the API, or by a server that failed
@@ -71,7 +71,7 @@ func (s *sidecar) open(version string, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	s.redis = newRedis(options, version, store, operations, registry, s.log)
+	s.redis = newRedis(options, version, store, s.mirror.answers, operations, registry, s.log)
 	s.servers.run(func() error { return s.redis.Serve(context.WithoutCancel(s.ctx), s.ports.redis) })
 	s.self.run(s.store, s.mirror, s.redis)
 	return nil
@@ -94,11 +94,7 @@ func (s *sidecar) route(c *config.Config, operations *metrics.Operations, regist
 	if err != nil {
 		return nil, err
 	}
-	if c.Sidecar.Mode == config.ModeLegacy {
-		s.log.Info("enhanced locking system disabled", "mode", string(c.Sidecar.Mode))
-		return s.store, nil
-	}
-	if s.mirror, err = newMirror(c, s.store, unclean, operations, registry, s.log); err != nil {
+	if s.mirror, err = newMirror(s.ctx, c, s.store, unclean, operations, registry, s.log); err != nil {
 		return nil, err
 	}
 	return s.mirror.router, nil

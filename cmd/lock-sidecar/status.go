@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -11,63 +12,51 @@ import (
 )
 
 func newStatus(o Options) *cobra.Command {
-	var admin adminFlags
-	var asJSON bool
-	cmd := &cobra.Command{
+	return asks(o, adminFlags{timeout: 10 * time.Second}, &cobra.Command{
 		Use:   "status",
 		Short: "Say how the running sidecar does, in one line",
 		Long: "Say how the running sidecar does, in one line that can be pasted into a chat. It names no repository and\n" +
-			"no user. Exit code 0: Atlantis is answered, however the enhanced store does, 1: it is not, 3: no sidecar answers.",
+			"no user. Exit code 0: Atlantis is answered, 1: it is not, or not by everything that should, 3: no sidecar answers.",
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel, c, err := admin.connect(cmd, o)
-			if err != nil {
-				return err
-			}
-			defer cancel()
-			status, err := c.Status(ctx)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				err = printJSON(o.Stdout, status)
-			} else {
-				err = printf(o.Stdout, "%s\n", statusLine(status))
-			}
-			if err == nil && !status.Legacy.Healthy {
-				err = exit(codeNo, nil)
-			}
+	}, func(ctx context.Context, a asking) error {
+		s, err := a.Status(ctx)
+		if err != nil {
 			return err
-		},
-	}
-	admin.register(cmd, 10*time.Second)
-	admin.registerToken(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the whole document")
-	return cmd
+		}
+		return a.decide(answered(s), s, statusLine(s)+"\n")
+	})
 }
 
-// statusLine has who answers first, then how the other store does, then what
-// there is, then the process.
+// answered reports whether Atlantis is.
+func answered(s client.Status) bool {
+	if s.Down != "" {
+		return false
+	}
+	return s.Legacy.Healthy || s.Enhanced != nil && !legacyAnswers(s)
+}
+
+// legacyAnswers reports whether legacy does so for all routes.
+func legacyAnswers(s client.Status) bool {
+	return s.FallenBack || s.Mode == "" || s.Mode == "legacy" || s.Mode == "shadow"
+}
+
+// statusLine has who answers first, then how the stores do, then what there is,
+// then the process.
 func statusLine(s client.Status) string {
-	parts := []string{"legacy answers"}
-	if !s.Legacy.Healthy {
-		parts[0] = "NOT HEALTHY: " + s.Legacy.Error
+	parts := []string{answersText(s)}
+	if s.Postponed != "" {
+		parts = append(parts, "POSTPONED: "+s.Postponed)
 	}
 	if s.Enhanced != nil {
-		parts[0] = s.Mode + ": " + parts[0]
-		parts = append(parts, enhancedText(s), comparisonsText(s))
-		if n := s.Divergences.Unresolved; n > 0 {
-			parts = append(parts, thousands(n)+" "+oneOrMany(n, "divergence", "divergences")+" UNRESOLVED")
-		}
+		parts = append(parts, storesText(s)...)
 	}
-	if s.Legacy.ByKind != nil {
-		parts = append(parts, countsText(*s.Legacy.ByKind))
+	if n := s.Conflicts; n > 0 {
+		parts = append(parts, plural(n, "conflict", "conflicts")+" UNRESOLVED")
 	}
-	if s.Legacy.Whole {
-		parts = append(parts, "atlantis.db whole")
-	} else {
-		parts = append(parts, "atlantis.db NOT WHOLE")
+	if n := s.Divergences.Unresolved; n > 0 {
+		parts = append(parts, plural(n, "divergence", "divergences")+" UNRESOLVED")
 	}
+	parts = append(parts, recordsText(s)...)
 	if s.Legacy.ForeignWrites > 0 {
 		parts = append(parts, "atlantis.db was written by another program before the start")
 	}
@@ -78,49 +67,48 @@ func statusLine(s client.Status) string {
 	return strings.Join(parts, " · ")
 }
 
-// enhancedText is how the follower does, with the reason for everything that
-// keeps it from being in step.
-func enhancedText(s client.Status) string {
-	e, dirty := s.Enhanced, thousands(s.Mirror.Dirty)+" "+oneOrMany(s.Mirror.Dirty, "key", "keys")+" dirty"
-	text := "enhanced " + e.Kind + " "
+// answersText is the mode and who answers, or why nobody does.
+func answersText(s client.Status) string {
+	mode := shareText(s.Mode, s.Percent, nil)
+	if n := len(s.Repos); s.Mode == "hybrid" && n > 0 {
+		mode += " and " + plural(n, "glob", "globs") // a glob names repositories
+	}
 	switch {
-	case e.AwaySince != nil:
-		text += "AWAY since " + e.AwaySince.UTC().Format("2006-01-02 15:04:05Z") + ": " + e.Error
-		if s.Mirror.Dirty > 0 {
-			text += ", " + dirty
-		}
-		if e.Breaker != "closed" {
-			text += ", breaker " + e.Breaker
-		}
-	case s.Backfill.State == "running":
-		text += "catching up " + thousands(s.Backfill.Done) + "/" + thousands(s.Backfill.Total)
-	case e.Error != "":
-		text += "NOT in step: " + e.Error + ", " + dirty
-	case s.Mirror.Dirty > 0:
-		text += "catching up, " + dirty
-	case s.Mirror.Pending > 0:
-		text += fmt.Sprintf("in step, %s behind by %.1fs", plural(s.Mirror.Pending, "change", "changes"), s.Mirror.LagSeconds)
-	default:
-		text += "in step"
+	case s.Down != "":
+		return strings.TrimLeft(mode+" DOWN: "+s.Down, " ")
+	case !answered(s) && s.Enhanced != nil:
+		return mode + ": NOT HEALTHY: " + s.Legacy.Error
+	case !answered(s):
+		return "NOT HEALTHY: " + s.Legacy.Error
+	case s.FallenBack:
+		return mode + " FALLEN BACK" + sinceText(s.FallenBackSince) + ": legacy answers (" + fallbackReason(s) + ")"
+	case s.Enhanced == nil:
+		return "legacy answers"
+	case legacyAnswers(s):
+		return mode + ": legacy answers"
 	}
-	return text
+	answers := "enhanced answers"
+	if s.Mode == "hybrid" {
+		answers += " for its share, legacy for the rest"
+	}
+	if s.Mode != "enhanced" && !s.SafeFallback {
+		answers = "NO SAFE FALLBACK: " + s.SafeFallbackReason + " · " + answers
+	}
+	return mode + ": " + answers
 }
 
-func comparisonsText(s client.Status) string {
-	c := s.Comparisons
-	text := thousands(c.Match+c.Mismatch) + " compared, " + thousands(c.Mismatch) + " different"
-	if c.Ignored > 0 {
-		text += ", " + thousands(c.Ignored) + " ignored"
+func fallbackReason(s client.Status) string {
+	if s.Manual {
+		return "by an operator: " + s.Reason
 	}
-	return text
+	return s.Reason
 }
 
-func countsText(c client.Counts) string {
-	return strings.Join([]string{
-		plural(c.ProjectLocks, "lock", "locks"),
-		plural(c.CommandLocks, "command lock", "command locks"),
-		plural(c.PullStatuses, "pull status", "pull statuses"),
-	}, ", ")
+func sinceText(at *time.Time) string {
+	if at == nil {
+		return ""
+	}
+	return " since " + utc(*at)
 }
 
 func plural(n int, one, many string) string { return thousands(n) + " " + oneOrMany(n, one, many) }

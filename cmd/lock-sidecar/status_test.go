@@ -29,6 +29,12 @@ func TestStatusLine(t *testing.T) {
 		}
 		return s
 	}
+	records := 1017
+	above := func(mode string, also func(*client.Status)) client.Status {
+		s := shadow(client.Enhanced{}, also)
+		s.Mode = mode
+		return s
+	}
 	const rest = "7 locks, 1 command lock, 9 pull statuses · atlantis.db whole · 0 connections · up 1m · v0.1.0\n"
 	for name, c := range map[string]struct {
 		status client.Status
@@ -73,6 +79,50 @@ func TestStatusLine(t *testing.T) {
 			client.Status{Legacy: client.Legacy{Whole: true, Error: "takes no writes"}, Connections: 2, UptimeSeconds: (2*time.Hour + 5*time.Minute).Seconds()},
 			"NOT HEALTHY: takes no writes · atlantis.db whole · 2 connections · up 2h5m · v0.1.0\n", 1,
 		},
+		"primary": {above("primary", func(s *client.Status) { s.SafeFallback = true }),
+			"primary: enhanced answers · redis healthy · legacy whole, safe fallback · 1,204 compared, 0 different · 7 locks, 1 command lock, 9 pull statuses · 0 connections · up 1m · v0.1.0\n", 0},
+		"primary on its own": {
+			above("primary", func(s *client.Status) {
+				s.Legacy.Healthy, s.Legacy.Whole, s.Legacy.Error, s.Legacy.ByKind = false, false, "disk full", nil
+				s.SafeFallbackReason, s.Conflicts, s.Postponed = "atlantis.db lacks changes", 1, "freeze until Monday"
+			}),
+			"primary: NO SAFE FALLBACK: atlantis.db lacks changes · enhanced answers · POSTPONED: freeze until Monday · redis healthy · legacy NOT HEALTHY: disk full · " +
+				"1,204 compared, 0 different · 1 conflict UNRESOLVED · 0 connections · up 1m · v0.1.0\n", 0},
+		"primary is filled again": {
+			above("primary", func(s *client.Status) {
+				s.Legacy.Whole, s.SafeFallbackReason, s.Backfill = false, "not whole yet", client.Backfill{State: "running", Done: 12, Total: 1000}
+			}),
+			"primary: NO SAFE FALLBACK: not whole yet · enhanced answers · redis healthy · legacy NOT WHOLE, catching up 12/1,000 · " +
+				"1,204 compared, 0 different · 7 locks, 1 command lock, 9 pull statuses · 0 connections · up 1m · v0.1.0\n", 0},
+		"fallen back": {
+			above("primary", func(s *client.Status) {
+				s.FallenBack, s.FallenBackSince, s.Reason = true, &since, "connection refused"
+				s.Enhanced.AwaySince, s.Enhanced.Error, s.Mirror.Dirty = &since, "connection refused", 3
+			}),
+			"primary FALLEN BACK since 2026-08-20 09:30:00Z: legacy answers (connection refused) · " +
+				"enhanced redis AWAY since 2026-08-20 09:30:00Z: connection refused, 3 keys dirty · 1,204 compared, 0 different · " + rest, 0},
+		"fallen back by hand": {
+			above("hybrid", func(s *client.Status) {
+				s.Percent, s.FallenBack, s.FallenBackSince, s.Manual, s.Reason = 25, true, &since, true, "redis is replaced"
+			}),
+			"hybrid 25% FALLEN BACK since 2026-08-20 09:30:00Z: legacy answers (by an operator: redis is replaced) · " +
+				"enhanced redis in step · 1,204 compared, 0 different · " + rest, 0},
+		"hybrid": {above("hybrid", func(s *client.Status) { s.Percent, s.Repos, s.SafeFallback = 25, []string{"acme/secret"}, true }),
+			"hybrid 25% and 1 glob: enhanced answers for its share, legacy for the rest · enhanced redis in step · legacy whole, safe fallback · " +
+				"1,204 compared, 0 different · 7 locks, 1 command lock, 9 pull statuses · 0 connections · up 1m · v0.1.0\n", 0},
+		"enhanced": {
+			above("enhanced", func(s *client.Status) { s.Enhanced.Records, s.Legacy.ByKind = &records, &client.Counts{} }),
+			"enhanced: enhanced answers · redis healthy · legacy retired · 1,017 records · 0 connections · up 1m · v0.1.0\n", 0},
+		"nobody answers": {
+			above("primary", func(s *client.Status) {
+				s.Down, s.Enhanced.AwaySince, s.Enhanced.Error, s.SafeFallbackReason = "redis is away, and atlantis.db is not whole", &since, "i/o timeout", "not whole"
+				s.Legacy.Whole = false
+			}),
+			"primary DOWN: redis is away, and atlantis.db is not whole · redis AWAY since 2026-08-20 09:30:00Z: i/o timeout · " +
+				"legacy NOT WHOLE · 1,204 compared, 0 different · 7 locks, 1 command lock, 9 pull statuses · 0 connections · up 1m · v0.1.0\n", 1},
+		"primary starts": {
+			client.Status{Mode: "primary", Legacy: client.Legacy{Error: "opening data/atlantis.db"}},
+			"NOT HEALTHY: opening data/atlantis.db · atlantis.db NOT WHOLE · 0 connections · up 0s · v0.1.0\n", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.status.Version = "v0.1.0"
@@ -129,10 +179,13 @@ func TestCommandsThatGetNoAnswer(t *testing.T) {
 	} {
 		file := filepath.Join(t.TempDir(), "b.db")
 		for _, args := range [][]string{
-			{"status"}, {"status", "--json"}, {"shutdown"}, {"verify"}, {"repair"}, {"divergences"}, {"backfill"}, {"backup", file},
+			{"status"}, {"status", "--json"}, {"shutdown"}, {"verify"}, {"repair"}, {"divergences"}, {"backfill"},
+			{"mode"}, {"mode", "primary"}, {"readiness"}, {"fallback"}, {"return", "--json"}, {"conflicts", "list"},
+			{"conflicts", "resolve", "1", "--keep", "legacy", "--reason", "r"}, {"drill", "rollback"}, {"drill", "outage"},
+			{"admit", "b", "--reason", "r"}, {"audit"}, {"import", fixture}, {"backup", file}, {"export", file}, {"export", file, "--values"},
 		} {
-			if args[0] == "backup" && name == "a stranger" {
-				c.want = "receive backup: unexpected EOF"
+			if (args[0] == "backup" || args[0] == "export") && name == "a stranger" {
+				c.want = "receive " + args[0] + ": unexpected EOF"
 			}
 			r := run(t, append(args, "--admin", c.url, "--token-file", "/nonexistent/admin.token")...)
 			require.Equal(t, c.code, r.code, "%s %s", name, args)

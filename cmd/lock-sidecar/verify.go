@@ -1,8 +1,8 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,9 +15,7 @@ import (
 const compareTimeout = 30 * time.Second
 
 func newVerify(o Options) *cobra.Command {
-	admin := adminFlags{grace: compareGrace}
-	var asJSON bool
-	cmd := &cobra.Command{
+	return asks(o, adminFlags{timeout: compareTimeout, grace: compareGrace}, &cobra.Command{
 		Use:   "verify",
 		Short: "Compare all records of atlantis.db and the enhanced store",
 		Long: "Wait until the enhanced store has caught up, and compare all records of both stores, both ways. A record that\n" +
@@ -25,31 +23,13 @@ func newVerify(o Options) *cobra.Command {
 			"Exit code 0: equal, 1: differences, or no verdict (nothing was compared, mode legacy, not caught up in time),\n" +
 			"3: the enhanced store or the sidecar cannot be reached.",
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel, c, err := admin.connect(cmd, o)
-			if err != nil {
-				return err
-			}
-			defer cancel()
-			v, err := c.Verify(ctx, admin.timeout)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				err = printJSON(o.Stdout, v)
-			} else {
-				err = printf(o.Stdout, "%s", verdictText(v))
-			}
-			if err == nil && v.Verdict != client.VerdictEqual {
-				err = exit(codeNo, nil)
-			}
+	}, func(ctx context.Context, a asking) error {
+		v, err := a.Verify(ctx, a.timeout)
+		if err != nil {
 			return err
-		},
-	}
-	admin.register(cmd, compareTimeout)
-	admin.registerToken(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
-	return cmd
+		}
+		return a.decide(v.Verdict == client.VerdictEqual, v, verdictText(v))
+	})
 }
 
 func verdictText(v client.Verdict) string {
@@ -86,23 +66,4 @@ func orNone(holder string) string {
 		return "–"
 	}
 	return locking.Printable(holder)
-}
-
-// table aligns columns with two blanks between them; the first row is the head.
-func table(rows [][]string) string {
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], len([]rune(cell)))
-		}
-	}
-	var b strings.Builder
-	for _, row := range rows {
-		line := ""
-		for i, cell := range row {
-			line += cell + strings.Repeat(" ", widths[i]-len([]rune(cell))+2)
-		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
-	}
-	return b.String()
 }

@@ -51,7 +51,7 @@ func (s *Store) applyInTurn(ctx context.Context, changes []locking.Change) ([]lo
 			return nil, nil, s.fail(err)
 		}
 	}
-	if s.every > 0 {
+	if s.behind() {
 		s.see()
 		return outcomes, nil, nil
 	}
@@ -96,6 +96,7 @@ func (s *Store) write(changes []locking.Change, before []record, outcomes []lock
 			continue
 		}
 		h.seq++
+		s.landing.keys[c.Key] = struct{}{}
 		wire := []byte(c.Key.String())
 		if c.Delete {
 			err = b.Delete(wire)

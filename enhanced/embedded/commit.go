@@ -16,6 +16,19 @@ import (
 type landing struct {
 	done chan struct{} // closed when the transaction is durable or has failed
 	err  error         // read after done
+
+	txid  int                      // of the transaction
+	keys  map[locking.Key]struct{} // that it changes
+	heads heads                    // as in it, once its commit has begun
+}
+
+func (l *landing) touches(key func(locking.Key) bool) bool {
+	for k := range l.keys {
+		if key(k) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *landing) wait(ctx context.Context) error {
@@ -44,7 +57,7 @@ func (s *Store) begin() (err error) {
 	if s.tx, err = s.file.DB.Begin(true); err != nil {
 		return err
 	}
-	s.landing = &landing{done: make(chan struct{})}
+	s.landing = &landing{done: make(chan struct{}), txid: s.tx.ID(), keys: map[locking.Key]struct{}{}}
 	for p := range s.committed {
 		if err := s.same(s.tx, p); err != nil {
 			return err
@@ -66,15 +79,20 @@ func (s *Store) commitBehind() {
 		case <-s.closing:
 			return
 		}
-		if s.every > 0 {
+		if s.take(context.Background()) != nil {
+			return
+		}
+		if s.behind() {
+			s.release()
 			select {
-			case <-time.After(s.every):
+			case <-time.After(s.interval):
+			case <-s.hurry:
 			case <-s.closing:
 				return
 			}
-		}
-		if s.take(context.Background()) != nil {
-			return
+			if s.take(context.Background()) != nil {
+				return
+			}
 		}
 		_ = s.commit() // those who wait are told, and fault tells the rest
 		s.release()
@@ -91,10 +109,20 @@ func (s *Store) commit() error {
 	if err != nil {
 		return s.fail(fmt.Errorf("commit: %w", err))
 	}
-	s.tx, s.committed = nil, s.heads
-	s.see()
-	s.land(nil)
+	s.landed()
 	return nil
+}
+
+// landed takes note of a commit that is durable.
+func (s *Store) landed() {
+	select {
+	case <-s.hurry: // whoever was in a hurry is done
+	default:
+	}
+	s.tx, s.committed, s.txid = nil, s.heads, s.landing.txid
+	s.see()
+	s.show(nil)
+	s.land(nil)
 }
 
 func (s *Store) finish() (err error) {
@@ -105,6 +133,8 @@ func (s *Store) finish() (err error) {
 	if err := writeHeads(s.tx, s.committed, s.heads); err != nil {
 		return err
 	}
+	s.landing.heads = s.heads
+	s.show(s.landing)
 	return boltfile.Commit(s.tx)
 }
 
@@ -131,6 +161,7 @@ func (s *Store) fail(cause error) error {
 
 // giveUp closes the file with whatever is open in it.
 func (s *Store) giveUp() (err error) {
+	s.shown.Store(nil)
 	if s.tx != nil {
 		err = boltfile.Rollback(s.tx)
 		if errors.Is(err, bolterrors.ErrTxClosed) {

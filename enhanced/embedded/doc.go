@@ -3,12 +3,14 @@
 // configured, and the executable specification of redisstore: the same heads,
 // records and rules, and what differs is where they lie.
 //
-//	head       partition (two digits) → schema, epoch, seq, store, owner
+//	head       partition (two digits) → schema, epoch, seq, store, owner; mode → epoch, document
 //	00 … 15    wire key → version, fence, epoch, acquired_at, op, origin, raw
 //
-// All work is done by whoever has the turn, in one write transaction that stays
-// open until it is committed: at once, where an answer must be durable, or
-// behind, where a follower must not take the disk from the authority. A commit
+// All changes are made by whoever has the turn, in one write transaction that
+// stays open until it is committed: at once, where an answer must be durable, or
+// behind, where a follower must not take the disk from the authority. Where they
+// must be durable reads go on beside a commit, and wait for it only if they rest
+// on what it changes. A commit
 // that fails leaves open what is in the file; then nothing works until Join has
 // found out.
 //

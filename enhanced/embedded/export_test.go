@@ -47,3 +47,28 @@ func (s *Store) Kept(key locking.Key) (k Kept) {
 	})
 	return k
 }
+
+// Fly puts a record in a commit that readers see and that is not durable yet,
+// as during a sync; land tells what became of it.
+func (s *Store) Fly(key locking.Key, value []byte) (land func(err error)) {
+	s.turn <- struct{}{}
+	changes := []locking.Change{locking.Put(key, value, locking.Any())}
+	var before record
+	_ = s.look(nil, key.Partition(), func(b *bolt.Bucket) { before = decode(b.Get([]byte(key.String()))) })
+	outcomes, _ := decide(changes, []record{before})
+	err := s.write(changes, []record{before}, outcomes)
+	if err == nil {
+		err = s.finish()
+	}
+	if err != nil {
+		panic(err)
+	}
+	return func(err error) {
+		defer s.release()
+		if err != nil {
+			_ = s.fail(err)
+			return
+		}
+		s.landed()
+	}
+}

@@ -111,12 +111,16 @@ var errForeign = errors.New("the contents are not those that were written")
 
 // same returns why the head of a partition is not the one that was committed.
 func (s *Store) same(tx *bolt.Tx, partition int) error {
+	return sameHead(tx, partition, s.committed[partition])
+}
+
+func sameHead(tx *bolt.Tx, partition int, want head) error {
 	b := tx.Bucket(headBucket)
 	if b == nil {
 		return errForeign
 	}
 	h, err := readHead(b, partition)
-	if err == nil && h != s.committed[partition] {
+	if err == nil && h != want {
 		err = errForeign
 	}
 	return err

@@ -29,11 +29,13 @@ func (s *Store) Join(ctx context.Context, known enhanced.Known) (enhanced.Joined
 	joined, err := s.join(ctx)
 	if err != nil {
 		s.fault = fmt.Errorf("join %s: %w", s.path, err)
+		s.show(nil)
 		return enhanced.Joined{}, s.fault
 	}
-	s.fault, s.aside, s.joined = nil, "", true
-	if joined.Founded || joined.Lost != "" { // the other joins only look whether all is well
-		s.log.Info("joined", "path", s.path, "store_id", joined.StoreID, "founded", joined.Founded, "lost", joined.Lost)
+	s.fault, s.aside, s.joined, s.takeOver = nil, "", true, false
+	s.show(nil)
+	if joined.Founded || joined.Lost != "" || joined.TookOver { // the other joins only look whether all is well
+		s.log.Info("joined", "path", s.path, "store_id", joined.StoreID, "founded", joined.Founded, "lost", joined.Lost, "took_over", joined.TookOver)
 	}
 	return joined, nil
 }
@@ -64,17 +66,20 @@ func (s *Store) join(ctx context.Context) (enhanced.Joined, error) {
 	switch {
 	case err != nil:
 		return enhanced.Joined{}, err
-	case found && hs[0].owner != s.owner:
-		return enhanced.Joined{}, fmt.Errorf("%w: its owner is %s", locking.ErrNotOwner, locking.Printable(hs[0].owner))
+	case found && hs[0].owner != s.owner && !s.takeOver:
+		return enhanced.Joined{}, fmt.Errorf(`%w: its owner is %s; if the file was copied from there on purpose, start with "serve --take-over"`,
+			locking.ErrNotOwner, locking.Printable(hs[0].owner))
 	}
-	lost := s.whyLost(hs, found)
-	if !found || lost != "" {
-		if hs, err = s.renew(hs); err != nil {
+	lost, theirs := s.whyLost(hs, found), found && hs[0].owner != s.owner
+	if !found || lost != "" || theirs {
+		if hs, err = s.renew(hs, found && lost == ""); err != nil {
 			return enhanced.Joined{}, errors.Join(err, s.giveUp())
 		}
 	}
-	s.adopt(hs)
-	return enhanced.Joined{StoreID: hs[0].store, Founded: !found, Lost: lost}, nil
+	if err := s.adopt(hs); err != nil {
+		return enhanced.Joined{}, err
+	}
+	return enhanced.Joined{StoreID: hs[0].store, Founded: !found, Lost: lost, Owner: true, TookOver: theirs}, nil
 }
 
 // inspect opens the file if it is not open and reads its heads.
@@ -121,10 +126,13 @@ func (s *Store) whyLost(hs heads, found bool) string {
 	return ""
 }
 
-// renew makes the contents new ones: another id, a higher epoch, and versions
-// that go on above all that were seen.
-func (s *Store) renew(before heads) (after heads, err error) {
+// renew makes the contents ours, with a higher epoch and versions that go on
+// above all that were seen, and new ones, with another id, unless they keep it.
+func (s *Store) renew(before heads, keep bool) (after heads, err error) {
 	id, epoch := newID(), max(before[0].epoch, s.known.Epoch)+1
+	if keep {
+		id = before[0].store
+	}
 	for p := range after {
 		after[p] = head{store: id, owner: s.owner, epoch: epoch, seq: max(before[p].seq, s.known.Seen[p])}
 	}
@@ -143,12 +151,20 @@ func (s *Store) renew(before heads) (after heads, err error) {
 }
 
 // adopt takes the heads of the file for what is known from now on.
-func (s *Store) adopt(hs heads) {
+func (s *Store) adopt(hs heads) error {
+	err := s.file.View(func(tx *bolt.Tx) error {
+		s.txid = tx.ID()
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read: %w", errors.Join(err, s.giveUp()))
+	}
 	s.committed, s.heads = hs, hs
 	s.remember.Lock()
 	s.known.StoreID, s.known.Epoch = hs[0].store, hs[0].epoch
 	s.remember.Unlock()
 	s.see()
+	return nil
 }
 
 func newID() string {

@@ -26,12 +26,12 @@ func TestNewStoreIsFoundedOnce(t *testing.T) {
 	require.Zero(t, s.Known())
 	j := join(t, s, enhanced.Known{})
 	require.Len(t, j.StoreID, 32)
-	require.Equal(t, enhanced.Joined{StoreID: j.StoreID, Founded: true}, j)
+	require.Equal(t, enhanced.Joined{StoreID: j.StoreID, Founded: true, Owner: true}, j)
 	require.Equal(t, enhanced.Known{StoreID: j.StoreID, Epoch: 1}, s.Known())
-	require.Equal(t, enhanced.Joined{StoreID: j.StoreID}, join(t, s, s.Known()))
-	require.Equal(t, enhanced.Joined{StoreID: j.StoreID}, join(t, s, enhanced.Known{}), "this process knows by itself")
+	require.Equal(t, enhanced.Joined{StoreID: j.StoreID, Owner: true}, join(t, s, s.Known()))
+	require.Equal(t, enhanced.Joined{StoreID: j.StoreID, Owner: true}, join(t, s, enhanced.Known{}), "this process knows by itself")
 	require.NoError(t, s.Close())
-	require.Equal(t, enhanced.Joined{StoreID: j.StoreID}, join(t, opened(t, embedded.Options{Dir: dir}), enhanced.Known{}))
+	require.Equal(t, enhanced.Joined{StoreID: j.StoreID, Owner: true}, join(t, opened(t, embedded.Options{Dir: dir}), enhanced.Known{}))
 
 	info, err := os.Stat(s.Path())
 	require.NoError(t, err)
@@ -72,7 +72,7 @@ func TestContentsThatAreNotTheKnownOnesAreLost(t *testing.T) {
 			for p, seen := range known.Seen {
 				require.GreaterOrEqual(t, again.Known().Seen[p], seen)
 			}
-			require.Equal(t, enhanced.Joined{StoreID: j.StoreID}, join(t, again, again.Known()))
+			require.Equal(t, enhanced.Joined{StoreID: j.StoreID, Owner: true}, join(t, again, again.Known()))
 		})
 	}
 }
@@ -172,7 +172,7 @@ func TestDamagedFileIsSetAside(t *testing.T) {
 				require.NotContains(t, logged.String(), "EXAMPLE-TOKEN")
 				require.Empty(t, all(t, again))
 				put(t, again, lockA, "x")
-				require.Equal(t, enhanced.Joined{StoreID: j.StoreID}, join(t, again, again.Known()), "told once")
+				require.Equal(t, enhanced.Joined{StoreID: j.StoreID, Owner: true}, join(t, again, again.Known()), "told once")
 				require.NoError(t, again.Close())
 				kept, err := os.ReadFile(s.Path() + aside)
 				require.NoError(t, err)
@@ -224,7 +224,7 @@ func TestFailedDurableCommitIsUnknown(t *testing.T) {
 	require.ErrorIs(t, err, locking.ErrStoreLost)
 	require.NotContains(t, err.Error(), "EXAMPLE-TOKEN")
 	require.Equal(t, known, s.Known())
-	require.Equal(t, enhanced.Joined{StoreID: known.StoreID}, join(t, s, known))
+	require.Equal(t, enhanced.Joined{StoreID: known.StoreID, Owner: true}, join(t, s, known))
 	require.Equal(t, map[string]string{lockA.String(): "first"}, all(t, s))
 	put(t, s, lockB, "now")
 }

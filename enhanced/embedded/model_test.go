@@ -112,7 +112,7 @@ func TestStoreDoesAsAMapDoes(t *testing.T) {
 					"join": func(t *rapid.T) {
 						j, err := s.Join(ctx, s.Known())
 						require.NoError(t, err)
-						require.Equal(t, enhanced.Joined{StoreID: s.Known().StoreID}, j)
+						require.Equal(t, enhanced.Joined{StoreID: s.Known().StoreID, Owner: true}, j)
 					},
 					"": func(t *rapid.T) {
 						require.Equal(t, m.seq, s.Known().Seen)

@@ -18,7 +18,7 @@ func (s *Store) Get(ctx context.Context, key locking.Key) (locking.Record, error
 	var r locking.Record
 	err := s.read(ctx, key.Partition(), func(b *bolt.Bucket) {
 		r = decode(b.Get([]byte(key.String()))).as(key)
-	})
+	}, func(k locking.Key) bool { return k == key })
 	if err == nil && !r.Exists() {
 		err = locking.ErrNotFound
 	}
@@ -31,7 +31,8 @@ func (s *Store) Scan(ctx context.Context, match locking.Pattern) iter.Seq2[locki
 	return func(yield func(locking.Record, error) bool) {
 		for p := range locking.Partitions {
 			var found []locking.Record
-			if err := s.read(ctx, p, func(b *bolt.Bucket) { found = matching(b, p, match) }); err != nil {
+			touches := func(k locking.Key) bool { return k.Partition() == p && match.Match(k.String()) }
+			if err := s.read(ctx, p, func(b *bolt.Bucket) { found = matching(b, p, match) }, touches); err != nil {
 				yield(locking.Record{}, err)
 				return
 			}
@@ -61,14 +62,21 @@ func matching(b *bolt.Bucket, partition int, match locking.Pattern) (found []loc
 	return found
 }
 
-// read runs fn in turn on what may be shown of a partition.
-func (s *Store) read(ctx context.Context, partition int, fn func(*bolt.Bucket)) error {
+// read runs fn on what may be shown of a partition, where it is about the keys
+// that touches tells; in turn if it must.
+func (s *Store) read(ctx context.Context, partition int, fn func(*bolt.Bucket), touches func(locking.Key) bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if done, err := s.readShown(ctx, partition, fn, touches); done {
+		return err
+	}
 	if err := s.take(ctx); err != nil {
 		return err
 	}
 	defer s.release()
 	var tx *bolt.Tx
-	if s.every > 0 {
+	if s.behind() {
 		tx = s.tx
 	}
 	return s.look(tx, partition, fn)
@@ -77,12 +85,17 @@ func (s *Store) read(ctx context.Context, partition int, fn func(*bolt.Bucket)) 
 // look runs fn on a partition as it is in tx; nil is as committed. What it
 // cannot read is the end of the file.
 func (s *Store) look(tx *bolt.Tx, partition int, fn func(*bolt.Bucket)) error {
+	return s.lookAt(tx, partition, func(tx *bolt.Tx) { fn(tx.Bucket(name(partition))) })
+}
+
+// lookAt is look at all of the file. The partition is the one whose head is checked.
+func (s *Store) lookAt(tx *bolt.Tx, partition int, fn func(*bolt.Tx)) error {
 	if s.fault != nil {
 		return s.fault
 	}
 	inside := func(tx *bolt.Tx) (err error) {
 		defer boltfile.Recover(&err)()
-		fn(tx.Bucket(name(partition)))
+		fn(tx)
 		return nil
 	}
 	var err error

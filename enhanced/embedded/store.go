@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -37,6 +38,9 @@ type Options struct {
 	OpenTimeout time.Duration
 	// Logger gets one line for each event of the file; nil discards them.
 	Logger hclog.Logger
+	// TakeOver: the first Join that succeeds makes the store ours if it is
+	// another sidecar's, as a copy of its data directory is.
+	TakeOver bool
 	// Now is the clock of acquired_at, which is for display; nil is time.Now.
 	Now func() time.Time
 }
@@ -44,7 +48,7 @@ type Options struct {
 // Store is an enhanced.Store on enhanced.db. Open makes one, Close ends it.
 type Store struct {
 	path, owner string
-	every       time.Duration
+	interval    time.Duration // Options.CommitEvery
 	log         hclog.Logger
 	now         func() time.Time
 
@@ -53,15 +57,21 @@ type Store struct {
 	fault     error          // why nothing but Join works, nil if all does
 	aside     string         // why an earlier file was set aside, until a Join has told
 	joined    bool           // a Join has succeeded at some time
+	durable   bool           // Apply waits for the disk, whatever the interval
+	takeOver  bool           // the next Join that succeeds makes the store ours
 	committed heads          // as in the file
+	txid      int            // of the last commit
 	heads     heads          // as in tx
 	tx        *bolt.Tx       // the open write transaction, nil if none
 	landing   *landing       // of tx
+
+	shown atomic.Pointer[shown] // what reads may show without the turn, nil if nothing; written only in turn
 
 	remember sync.Mutex // for known, which is written only in turn
 	known    enhanced.Known
 
 	dirty     chan struct{} // has an element when a transaction was begun
+	hurry     chan struct{} // has an element when somebody waits for the commit
 	closing   chan struct{}
 	committer sync.WaitGroup
 	close     sync.Once
@@ -86,14 +96,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		o.Now = time.Now
 	}
 	s := &Store{
-		path:    filepath.Join(o.Dir, FileName),
-		owner:   o.Owner,
-		every:   o.CommitEvery,
+		path:     filepath.Join(o.Dir, FileName),
+		owner:    o.Owner,
+		interval: o.CommitEvery, takeOver: o.TakeOver,
 		log:     o.Logger,
 		now:     o.Now,
 		turn:    make(chan struct{}, 1),
 		fault:   errNotJoined,
 		dirty:   make(chan struct{}, 1),
+		hurry:   make(chan struct{}, 1),
 		closing: make(chan struct{}),
 	}
 	if err := s.open(ctx, o.OpenTimeout); err != nil {
@@ -132,7 +143,9 @@ func (s *Store) Close() error {
 		close(s.closing)
 		s.committer.Wait()
 		s.turn <- struct{}{} // for good
-		if err = s.commit(); s.file != nil {
+		err = s.commit()
+		s.shown.Store(nil)
+		if s.file != nil {
 			err = errors.Join(err, s.file.Close())
 			s.file = nil
 		}
@@ -156,3 +169,7 @@ func (s *Store) take(ctx context.Context) error {
 }
 
 func (s *Store) release() { <-s.turn }
+
+// behind reports whether changes are answered before they are durable. Only in
+// turn.
+func (s *Store) behind() bool { return s.interval > 0 && !s.durable }

@@ -175,7 +175,7 @@ func TestFollowerLosesItsLastInterval(t *testing.T) {
 	require.NotEqual(t, id, j.StoreID)
 	require.Equal(t, map[string]string{lockA.String(): "first"}, all(t, after), "what is there stays, to be made equal")
 	require.Greater(t, put(t, after, lockB, "again"), last, "no version is given twice")
-	require.Equal(t, enhanced.Joined{StoreID: j.StoreID}, join(t, after, after.Known()))
+	require.Equal(t, enhanced.Joined{StoreID: j.StoreID, Owner: true}, join(t, after, after.Known()))
 }
 
 // Behind, Close commits.
@@ -187,7 +187,7 @@ func TestCloseCommits(t *testing.T) {
 	require.NoError(t, s.Close())
 	require.NoError(t, s.Close())
 	again := opened(t, embedded.Options{Dir: dir})
-	require.Equal(t, enhanced.Joined{StoreID: known.StoreID}, join(t, again, known))
+	require.Equal(t, enhanced.Joined{StoreID: known.StoreID, Owner: true}, join(t, again, known))
 	require.Equal(t, map[string]string{lockA.String(): "held"}, all(t, again))
 	require.Equal(t, known, again.Known())
 

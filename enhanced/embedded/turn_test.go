@@ -43,6 +43,7 @@ func TestContextThatEndsDuringTheCommit(t *testing.T) {
 
 		synctest.Wait() // the committer waits for the turn
 		release()
+		synctest.Wait()
 		require.Equal(t, map[string]string{lockA.String(): "x", lockB.String(): "before"}, all(t, s))
 	})
 }

@@ -18,12 +18,26 @@ func (s *Store) Apply(ctx context.Context, changes []locking.Change) ([]locking.
 		return nil, err
 	}
 	p := s.partitions[changes[0].Key.Partition()]
-	if err := s.enterSettled(ctx, p); err != nil {
-		return nil, fmt.Errorf("apply changes: %w", err)
+	for {
+		if err := s.enterSettled(ctx, p); err != nil {
+			return nil, fmt.Errorf("apply changes: %w", err)
+		}
+		asked := p.view()
+		outcomes, err := s.applyInside(ctx, p, asked, changes)
+		p.gate.leave()
+		if p.overtaken(asked, err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("apply changes: %w", err)
+		}
+		return outcomes, nil
 	}
-	defer p.gate.leave()
+}
 
-	reply, err := s.call(ctx, p, p.view(), s.applyCall(p, changes))
+// applyInside makes the changes, on these contents, inside of the gate.
+func (s *Store) applyInside(ctx context.Context, p *partition, asked contents, changes []locking.Change) ([]locking.Outcome, error) {
+	reply, err := s.call(ctx, p, asked, s.applyCall(p, changes))
 	if err == nil {
 		var outcomes []locking.Outcome
 		if outcomes, err = outcomesOf(reply, changes); err == nil {
@@ -32,9 +46,9 @@ func (s *Store) Apply(ctx context.Context, changes []locking.Change) ([]locking.
 		err = &unknownError{err}
 	}
 	if errors.Is(err, locking.ErrUnknownResult) {
-		p.unsettle() // before leaving: nobody may work here until it is settled
+		p.unsettle(asked) // before leaving: nobody may work here until it is settled
 	}
-	return nil, fmt.Errorf("apply changes: %w", err)
+	return nil, err
 }
 
 // enterSettled enters the gate of a partition in which every write has had its
@@ -102,15 +116,15 @@ func changeArgs(c locking.Change) []any {
 
 func outcomesOf(reply []any, changes []locking.Change) ([]locking.Outcome, error) {
 	held, err := numberAt(reply, 2)
-	if err != nil || len(reply) != 3+4*len(changes) {
+	if err != nil || len(reply) != 3+5*len(changes) {
 		return nil, errReply
 	}
 	outcomes := make([]locking.Outcome, len(changes))
 	for i, c := range changes {
-		at := 3 + 4*i
+		at := 3 + 5*i
 		refused, err1 := numberAt(reply, at)
 		before, err2 := recordAt(reply, at+1, c.Key)
-		after, err3 := numberAt(reply, at+3)
+		after, err3 := numberAt(reply, at+4)
 		if errors.Join(err1, err2, err3) != nil {
 			return nil, errReply
 		}

@@ -17,6 +17,8 @@ type call struct {
 	// wrote reads in the reply whether something was written, which then has to
 	// reach the replicas; nil for a script that only reads.
 	wrote func(reply []any) bool
+	// through is how to reach the node; nil is the client of the store.
+	through nodes
 }
 
 // call runs a script on the contents of a partition that the caller asked for,
@@ -34,7 +36,11 @@ func (s *Store) call(ctx context.Context, p *partition, asked contents, c call) 
 	if c.wrote != nil {
 		wait = s.waitReplicas
 	}
-	answer, replicas, err := s.eval(ctx, c.script, keys, args, wait)
+	through := c.through
+	if through == nil {
+		through = s.nodes
+	}
+	answer, replicas, err := s.eval(ctx, through, c.script, keys, args, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -56,15 +62,15 @@ func (s *Store) call(ctx context.Context, p *partition, asked contents, c call) 
 // eval sends one script to the node that has its keys and, on the same
 // connection, WAIT for that many replicas if any are wanted. It returns the
 // reply and how many replicas have confirmed.
-func (s *Store) eval(ctx context.Context, script script, keys []string, args []any, wait int) (any, int, error) {
-	reply, replicas, err := s.send(ctx, "evalsha", script.hash, keys, args, wait)
+func (s *Store) eval(ctx context.Context, through nodes, script script, keys []string, args []any, wait int) (any, int, error) {
+	reply, replicas, err := s.send(ctx, through, "evalsha", script.hash, keys, args, wait)
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		reply, replicas, err = s.send(ctx, "eval", script.text, keys, args, wait)
+		reply, replicas, err = s.send(ctx, through, "eval", script.text, keys, args, wait)
 	}
-	return reply, replicas, explain(err)
+	return reply, replicas, s.explain(err)
 }
 
-func (s *Store) send(ctx context.Context, verb, body string, keys []string, args []any, wait int) (any, int, error) {
+func (s *Store) send(ctx context.Context, through nodes, verb, body string, keys []string, args []any, wait int) (any, int, error) {
 	words := make([]any, 0, 3+len(keys)+len(args))
 	words = append(words, verb, body, len(keys))
 	for _, key := range keys {
@@ -73,7 +79,7 @@ func (s *Store) send(ctx context.Context, verb, body string, keys []string, args
 	words = append(words, args...)
 	var reply any
 	var replicas int
-	err := s.nodes.do(ctx, keys[0], func(n node) error {
+	err := through.do(ctx, keys[0], func(n node) error {
 		if wait == 0 {
 			var err error
 			reply, err = n.Do(ctx, words...).Result()

@@ -37,6 +37,7 @@ func TestConnectSpeaksTLS(t *testing.T) {
 	s := open(t, to)
 	join(t, s, enhanced.Known{})
 	put(t, s, lock, held(12))
+	require.NoError(t, s.Probe(t.Context()))
 	for want, tls := range map[string]redisstore.TLS{
 		"unknown authority": {CertFile: cert, KeyFile: key},
 		"example.org":       {CAFile: cert, CertFile: cert, KeyFile: key, ServerName: "example.org"},
@@ -83,6 +84,11 @@ func TestConnectFindsTheMasterBehindSentinels(t *testing.T) {
 	s := open(t, redisstore.Server{Addrs: []string{addr}, SentinelMaster: "locks"})
 	whenBack(t, func() error { _, err := s.Join(t.Context(), enhanced.Known{}); return err })
 	put(t, s, lock, held(12))
+	require.NoError(t, s.Probe(t.Context()))
+	f, err := s.Fitness(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "master", f.Nodes[0].Role)
+	require.Equal(t, "the master that the sentinels name", f.Nodes[0].Addr)
 	require.Equal(t, string(held(12)), hash(t, master.Client(t), prefix+"lock:{06}:acme/infra/./default/")["raw"])
 }
 

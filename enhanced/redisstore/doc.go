@@ -8,23 +8,27 @@
 // partition in two digits; in braces it is Redis's hash tag, so that all keys
 // of a partition share a slot and one script can change them together.
 //
-//	{prefix}head:{NN}            hash: schema, store, owner, epoch, seq
+//	{prefix}head:{NN}            hash: schema, store, owner, admitted, epoch, epoch:<id>, seq, taken, claimed
 //	{prefix}index:{NN}           sorted set: wire key of every record, score 0
 //	{prefix}lock:{NN}:<rest>     hash: a project lock, pr/<rest> on the wire
 //	{prefix}command:{NN}:<rest>  hash: a command lock, global/<rest>
 //	{prefix}pull:{NN}:<wire key> hash: a pull status
+//	{prefix}mode                 hash: epoch, document; of the whole store
 //
 // {prefix} stands for the configured prefix, without braces of its own. The
 // fields of a record are raw (the value, and the only truth about it), version,
-// fence, epoch, op, origin, acquired_at (milliseconds, display only), and
-// owner_num, owner_host, owner_repo: what [locking.OwnerOf] reads in raw.
+// fence, epoch, op, origin, acquired_at (milliseconds, display only),
+// owner_num, owner_host, owner_repo: what [locking.OwnerOf] reads in raw; and by
+// and seal, which tell a record that this sidecar wrote from any other.
 //
 // # Rules
 //
 // Every script checks the head before anything else, reading ones too, so that
 // a flushed, swapped or older store is [locking.ErrStoreLost], one of
 // another sidecar [locking.ErrNotOwner], and a newer epoch
-// [locking.ErrStale]: never an absent record.
+// [locking.ErrStale]: never an absent record. The owner and those that it has
+// admitted pass, each with an epoch of its own; seq is shared. Contents that are
+// lost are made anew by their owner alone.
 //
 // seq grows by one for each record that is written or deleted, and is the
 // version of what was written. A fence is the version at which the present
@@ -32,7 +36,9 @@
 //
 // A write without an answer is [locking.ErrUnknownResult], and is never
 // sent again. Before anything else is done in its partition, the epoch in the
-// head is raised, so that the write is refused should it arrive later.
+// head is raised, so that the write is refused should it arrive later. A write
+// that is refused because this very process has raised the epoch under it, in
+// Probe for one, did nothing and is sent again.
 //
 // Every error other than ErrUnknownResult of a change means that nothing was
 // written. Redis can refuse the first write of a script (full, read-only,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -21,7 +22,7 @@ var (
 
 // explain turns what go-redis returned into an error of package locking where
 // there is one for it. A write that may have been made is ErrUnknownResult.
-func explain(err error) error {
+func (s *Store) explain(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -33,12 +34,19 @@ func explain(err error) error {
 	case errors.Is(err, redis.ErrClosed):
 		return locking.ErrClosed
 	case errors.As(err, &reply):
-		return explainReply(reply)
+		return s.explainReply(reply)
 	case errors.Is(err, errDial), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
 		return err // no connection, so nothing was sent
 	}
 	return &unknownError{err}
 }
+
+// staleError is ErrStale with the epoch that is in the head.
+type staleError struct{ epoch uint64 }
+
+func (e *staleError) Error() string { return fmt.Sprintf("%v: %d", locking.ErrStale, e.epoch) }
+
+func (e *staleError) Unwrap() error { return locking.ErrStale }
 
 // unknownError is ErrUnknownResult with its cause, which can be taken out
 // again where nothing depends on the result.
@@ -51,14 +59,20 @@ func (e *unknownError) Error() string {
 func (e *unknownError) Unwrap() []error { return []error{locking.ErrUnknownResult, e.cause} }
 
 // explainReply reads an error reply. All but PARTIAL mean that nothing was written.
-func explainReply(reply redis.Error) error {
+func (s *Store) explainReply(reply redis.Error) error {
 	code, text, _ := strings.Cut(reply.Error(), " ")
 	switch code {
 	case "STORE_LOST":
 		return fmt.Errorf("%w: %s", locking.ErrStoreLost, text)
 	case "NOT_OWNER":
-		return notOwner(text)
+		return s.notOwner(text)
 	case "STALE":
+		epoch, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			return fmt.Errorf("%w: %w", locking.ErrStale, errReply)
+		}
+		return &staleError{epoch}
+	case "MODE":
 		return fmt.Errorf("%w: %s", locking.ErrStale, text)
 	case "SCHEMA":
 		return wrongSchema(text)
@@ -73,8 +87,9 @@ func explainReply(reply redis.Error) error {
 	return fmt.Errorf("redis refused: %w", reply)
 }
 
-func notOwner(owner string) error {
-	return fmt.Errorf("%w: it is owned by %s; give this sidecar another key prefix, or have its owner admit it", locking.ErrNotOwner, locking.Printable(owner))
+func (s *Store) notOwner(owner string) error {
+	return fmt.Errorf(`%w: its owner is %s; to share it run "lock-sidecar admit %s" there, to have one of your own set another redis.key-prefix, `+
+		`to take it away start with "serve --take-over"`, locking.ErrNotOwner, locking.Printable(owner), s.owner)
 }
 
 func wrongSchema(found string) error {

@@ -28,21 +28,32 @@ func (s *Store) Get(ctx context.Context, key locking.Key) (locking.Record, error
 // settled, so that what it shows stays true.
 func (s *Store) read(ctx context.Context, p *partition, c call) ([]any, error) {
 	for {
+		asked := p.view()
+		reply, err := s.readSettled(ctx, p, c)
+		if !errors.Is(err, locking.ErrStale) {
+			return reply, err
+		}
+		// The newer epoch may be our own: of a Join that is running.
+		if gateErr := p.gate.enter(ctx); gateErr != nil {
+			return nil, gateErr
+		}
+		p.gate.leave()
+		if !p.overtaken(asked, err) {
+			return nil, err
+		}
+	}
+}
+
+// readSettled is read where no Join can be running.
+func (s *Store) readSettled(ctx context.Context, p *partition, c call) ([]any, error) {
+	for {
 		if err := s.settle(ctx, p); err != nil {
 			return nil, err
 		}
 		asked := p.view()
 		reply, err := s.readOnce(ctx, p, asked, c)
-		if !errors.Is(err, locking.ErrStale) {
+		if !p.overtaken(asked, err) {
 			return reply, err
-		}
-		// The newer epoch may be our own: of a Join or a settle that is running.
-		if gateErr := p.gate.enter(ctx); gateErr != nil {
-			return nil, gateErr
-		}
-		p.gate.leave()
-		if !p.outdated(asked) {
-			return nil, err
 		}
 	}
 }
@@ -57,16 +68,17 @@ func (s *Store) readOnce(ctx context.Context, p *partition, asked contents, c ca
 	}
 }
 
-// recordAt reads raw and version, which begin at i, of a reply; version 0 is no
-// record.
+// recordAt reads raw, version and foreign, which begin at i, of a reply; version
+// 0 is no record.
 func recordAt(reply []any, i int, key locking.Key) (locking.Record, error) {
 	raw, err1 := textAt(reply, i)
 	version, err2 := numberAt(reply, i+1)
-	if err1 != nil || err2 != nil {
+	foreign, err3 := numberAt(reply, i+2)
+	if errors.Join(err1, err2, err3) != nil {
 		return locking.Record{}, errReply
 	}
 	if version == 0 {
 		return locking.Record{}, nil
 	}
-	return locking.Record{Key: key, Value: []byte(raw), Version: version}, nil
+	return locking.Record{Key: key, Value: []byte(raw), Version: version, Foreign: foreign == 1}, nil
 }

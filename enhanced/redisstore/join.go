@@ -9,40 +9,51 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/locking"
 )
 
-const (
-	// joinTries bounds how often Join starts again because a head changed under it.
-	joinTries = 5
-	// lostGap is left out of the versions of contents that take the place of
-	// lost ones: what is known of those may be older than what they gave out.
-	lostGap = 1 << 20
-)
+// joinTries bounds how often Join starts again because a head changed under it.
+const joinTries = 5
 
 // found is what Join found in one partition.
 type found struct {
 	present      bool
 	schema       string
 	store, owner string
-	epoch, seq   uint64
+	epoch        uint64 // of the owner
+	guest        uint64 // of this sidecar, as one that is admitted
+	seq          uint64
 	records      uint64
+	admitted     string
+	claimed      uint64 // seq that an admitted sidecar has seen, if it saw more than is there
 }
 
-// Join makes the store ours, as enhanced.Store says. The epoch is raised in any
-// case: a write of an earlier process of this owner that is still on its way is
-// then refused. Where nothing was known before, Lost is "".
+// mine is the epoch of this sidecar.
+func (f found) mine(owner bool) uint64 {
+	if owner {
+		return f.epoch
+	}
+	return f.guest
+}
+
+// Join makes the store ours, as enhanced.Store says, or finds that its owner has
+// admitted us. The epoch of this sidecar is raised in any case: a write of an
+// earlier process of it that is still on its way is then refused. Where nothing
+// was known before, Lost is "".
 //
 // It takes head 00 first, and only if nobody has changed it since it was read:
 // of two sidecars that join at the same time one gets all heads, the other
-// ErrNotOwner.
+// ErrNotOwner. Contents that are lost are made anew by their owner alone; a
+// sidecar that was admitted gets ErrStoreLost until then.
 func (s *Store) Join(ctx context.Context, known enhanced.Known) (enhanced.Joined, error) {
 	if err := s.joining.hold(ctx); err != nil {
 		return enhanced.Joined{}, fmt.Errorf("join store: %w", err)
 	}
 	defer s.joining.release()
 	for _, p := range s.partitions {
-		if err := p.gate.hold(ctx); err != nil {
-			return enhanced.Joined{}, fmt.Errorf("join store: %w", err)
+		for _, g := range []*gate{&p.gate, &p.settling} {
+			if err := g.hold(ctx); err != nil {
+				return enhanced.Joined{}, fmt.Errorf("join store: %w", err)
+			}
+			defer g.release()
 		}
-		defer p.gate.release()
 	}
 	known = freshest(known, s.Known())
 	for range joinTries {
@@ -56,110 +67,44 @@ func (s *Store) Join(ctx context.Context, known enhanced.Known) (enhanced.Joined
 
 func (s *Store) tryJoin(ctx context.Context, known enhanced.Known) (enhanced.Joined, error) {
 	var heads [locking.Partitions]found
-	for i := range heads {
-		var err error
-		if heads[i], err = s.peek(ctx, i); err != nil {
-			return enhanced.Joined{}, noWrite("read heads", err)
-		}
+	err := s.inAll(func(p *partition) (err error) {
+		heads[p.number], err = s.peek(ctx, p.number)
+		return err
+	})
+	if err != nil {
+		return enhanced.Joined{}, noWrite("read heads", err)
 	}
 	plan, err := s.plan(heads, known)
+	if errors.Is(err, errOlder) {
+		err = errors.Join(err, s.claim(ctx, known))
+	}
 	if err != nil {
 		return enhanced.Joined{}, fmt.Errorf("join store: %w", err)
 	}
+	s.tried = max(s.tried, plan.epoch)
 	var seen [locking.Partitions]uint64
-	for i, head := range heads {
-		if seen[i], err = s.take(ctx, i, head, plan); err != nil {
-			return enhanced.Joined{}, noWrite("take heads", err)
-		}
+	take := func(p *partition) (err error) {
+		p.try(plan.StoreID, heads[p.number].mine(plan.Owner), plan.epoch)
+		seen[p.number], err = s.take(ctx, p, heads[p.number], plan)
+		return err
+	}
+	if err = take(s.partitions[0]); err == nil {
+		err = s.inEach(s.partitions[1:], take)
+	}
+	if err != nil {
+		return enhanced.Joined{}, noWrite("take heads", err)
 	}
 	for i, p := range s.partitions {
 		p.join(contents{store: plan.StoreID, epoch: plan.epoch, tried: plan.epoch, seen: seen[i]})
 	}
+	s.adopt(plan.Joined)
 	return plan.Joined, nil
 }
 
-// plan is what a join will make of the heads.
-type plan struct {
-	enhanced.Joined
-	epoch  uint64
-	lowest [locking.Partitions]uint64 // seq of each head, at least
-}
-
-func (s *Store) plan(heads [locking.Partitions]found, known enhanced.Known) (plan, error) {
-	p := plan{epoch: known.Epoch + 1, lowest: known.Seen}
-	for _, h := range heads {
-		if !h.present {
-			continue
-		}
-		if h.schema != schema {
-			return plan{}, wrongSchema(h.schema)
-		}
-		if h.owner != s.owner {
-			return plan{}, notOwner(h.owner)
-		}
-		p.epoch = max(p.epoch, h.epoch+1)
-	}
-	reason := difference(heads, known)
-	if reason == "" {
-		p.StoreID = heads[0].store
-		return p, nil
-	}
-	var err error
-	if p.StoreID, err = s.newID(); err != nil {
-		return plan{}, err
-	}
-	highest := uint64(0)
-	for i, h := range heads {
-		highest = max(highest, h.seq, known.Seen[i])
-	}
-	if known.StoreID != "" {
-		p.Lost = reason
-		highest += lostGap
-	}
-	for i := range p.lowest {
-		p.lowest[i] = highest + 1
-	}
-	p.Founded = empty(heads)
-	return p, nil
-}
-
-// difference says in a sentence why the contents are not the known ones, "" if
-// they are.
-func difference(heads [locking.Partitions]found, known enhanced.Known) string {
-	missing := 0
-	for _, h := range heads {
-		if !h.present {
-			missing++
-		}
-	}
-	switch {
-	case missing == len(heads) && empty(heads):
-		return "the Redis was empty"
-	case missing == len(heads):
-		return "the Redis had records, but none of the heads that say whose they are"
-	case missing > 0:
-		return fmt.Sprintf("%d of %d heads were missing", missing, len(heads))
-	}
-	for i, h := range heads {
-		switch {
-		case h.store != heads[0].store:
-			return "the heads belonged to different stores"
-		case known.StoreID != "" && h.store != known.StoreID:
-			return "the Redis held the contents of another store"
-		case h.seq < known.Seen[i]:
-			return "the Redis held an older state of the store"
-		}
-	}
-	return ""
-}
-
-func empty(heads [locking.Partitions]found) bool {
-	for _, h := range heads {
-		if h.present || h.records > 0 {
-			return false
-		}
-	}
-	return true
+// adopt remembers what was joined, for the next Join and for Known.
+func (s *Store) adopt(joined enhanced.Joined) {
+	s.last, s.takeOver, s.contested = joined, false, false
+	s.guest.Store(!joined.Owner)
 }
 
 // freshest is what the caller remembers, or what this store has seen itself
@@ -176,40 +121,70 @@ func freshest(remembered, own enhanced.Known) enhanced.Known {
 }
 
 func (s *Store) peek(ctx context.Context, partition int) (found, error) {
-	answer, err := s.joinCall(ctx, s.scripts.peek, partition)
+	answer, err := s.joinCall(ctx, s.scripts.peek, partition, s.owner)
 	if err != nil {
 		return found{}, err
 	}
+	const length = 10
 	reply, ok := answer.([]any)
-	if !ok || len(reply) != 7 {
+	if !ok || len(reply) != length {
 		return found{}, errReply
 	}
 	var f found
-	var errs [7]error
+	var errs [length]error
 	present, err := numberAt(reply, 0)
 	errs[0], f.present = err, present == 1
 	f.schema, errs[1] = textAt(reply, 1)
 	f.store, errs[2] = textAt(reply, 2)
 	f.owner, errs[3] = textAt(reply, 3)
 	f.epoch, errs[4] = numberAt(reply, 4)
-	f.seq, errs[5] = numberAt(reply, 5)
-	f.records, errs[6] = numberAt(reply, 6)
+	f.guest, errs[5] = numberAt(reply, 5)
+	f.seq, errs[6] = numberAt(reply, 6)
+	f.records, errs[7] = numberAt(reply, 7)
+	f.admitted, errs[8] = textAt(reply, 8)
+	f.claimed, errs[9] = numberAt(reply, 9)
 	return f, errors.Join(errs[:]...)
 }
 
-func (s *Store) take(ctx context.Context, partition int, was found, p plan) (seq uint64, err error) {
-	answer, err := s.joinCall(ctx, s.scripts.take, partition,
-		was.store, was.owner, was.epoch, schema, p.StoreID, s.owner, p.epoch, p.lowest[partition])
+// take sets in one head what was planned, if the head is still what was found,
+// and returns its seq.
+func (s *Store) take(ctx context.Context, p *partition, was found, plan plan) (seq uint64, err error) {
+	if !plan.Owner {
+		asked := contents{store: was.store, tried: was.guest, seen: plan.lowest[p.number]}
+		reply, err := s.call(ctx, p, asked, call{script: s.scripts.raise, args: []any{plan.epoch}})
+		switch {
+		case errors.Is(err, locking.ErrStale):
+			return 0, errConflict
+		case err != nil:
+			return 0, err
+		}
+		return numberAt(reply, 0)
+	}
+	ours := 0
+	if was.owner != s.owner || was.store != plan.StoreID {
+		ours = 1
+	}
+	answer, err := s.joinCall(ctx, s.scripts.take, p.number, was.store, was.owner, was.epoch, was.admitted,
+		schema, plan.StoreID, s.owner, plan.epoch, plan.lowest[p.number], joinIDs(plan.Admitted), ours)
 	if err != nil {
 		return 0, err
 	}
 	return numberAt([]any{answer}, 0)
 }
 
+// claim tells the owner what this sidecar, which it has admitted, has seen.
+func (s *Store) claim(ctx context.Context, known enhanced.Known) error {
+	return s.inAll(func(p *partition) error {
+		_, _, err := s.eval(ctx, s.nodes, s.scripts.claim, []string{s.keys.head(p.number)},
+			[]any{s.owner, known.StoreID, known.Seen[p.number]}, 0)
+		return err
+	})
+}
+
 func (s *Store) joinCall(ctx context.Context, script script, partition int, args ...any) (any, error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
-	answer, _, err := s.eval(ctx, script, []string{s.keys.head(partition), s.keys.index(partition)}, args, 0)
+	answer, _, err := s.eval(ctx, s.nodes, script, []string{s.keys.head(partition), s.keys.index(partition)}, args, 0)
 	return answer, err
 }

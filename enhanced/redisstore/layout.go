@@ -16,6 +16,9 @@ type layout string
 func (l layout) head(partition int) string  { return l.key("head", partition) }
 func (l layout) index(partition int) string { return l.key("index", partition) }
 
+// mode belongs to no partition.
+func (l layout) mode() string { return string(l) + "mode" }
+
 func (l layout) record(k locking.Key) string {
 	return l.key(k.Kind().String(), k.Partition()) + ":" + k.Rest()
 }

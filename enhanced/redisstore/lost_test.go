@@ -24,14 +24,17 @@ func TestJoinAgainKeepsEverything(t *testing.T) {
 
 	next := open(t, at(server))
 	for _, again := range []*redisstore.Store{s, next} {
-		require.Equal(t, enhanced.Joined{StoreID: before.StoreID}, join(t, again, before))
+		require.Equal(t, enhanced.Joined{StoreID: before.StoreID, Owner: true}, join(t, again, before))
 		require.Greater(t, again.Known().Epoch, before.Epoch)
 		r, err := again.Get(t.Context(), lock)
 		require.NoError(t, err)
 		require.Equal(t, version, r.Version)
 	}
 	requireAll(t, s, locking.ErrStale) // the next process of this owner took over
-	require.Empty(t, join(t, s, enhanced.Known{}).Lost, "what it saw itself is remembered")
+	again := join(t, s, enhanced.Known{})
+	require.Empty(t, again.Lost, "what it saw itself is remembered")
+	require.True(t, again.Contested, "two processes have the same id")
+	require.False(t, join(t, s, enhanced.Known{}).Contested, "said once")
 }
 
 // Whatever takes the place of the contents is told from them, in each partition and in each operation, and Join goes
@@ -150,7 +153,7 @@ func TestStoreOfAnotherSidecarIsRefused(t *testing.T) {
 	other := open(t, at(server), ownedBy("two"))
 	_, err := other.Join(t.Context(), enhanced.Known{})
 	require.ErrorIs(t, err, locking.ErrNotOwner)
-	require.ErrorContains(t, err, "owned by one; give this sidecar another key prefix")
+	require.ErrorContains(t, err, `its owner is one; to share it run "lock-sidecar admit two" there, to have one of your own set another redis.key-prefix, to take it away start with "serve --take-over"`)
 
 	for p := range locking.Partitions {
 		require.NoError(t, server.Client(t).HSet(t.Context(), headKey(p), "owner", "two").Err())

@@ -11,6 +11,7 @@ import (
 
 // node is the server to which one script is sent.
 type node interface {
+	Options() *redis.Options
 	Do(ctx context.Context, args ...any) *redis.Cmd
 	Pipelined(ctx context.Context, fn func(redis.Pipeliner) error) ([]redis.Cmder, error)
 }
@@ -20,11 +21,14 @@ type nodes interface {
 	do(ctx context.Context, key string, do func(node) error) error
 }
 
-func nodesOf(client redis.UniversalClient) nodes {
-	if cluster, ok := client.(*redis.ClusterClient); ok {
-		return clusterNodes{cluster}
+func nodesOf(client redis.UniversalClient) (nodes, error) {
+	switch c := client.(type) {
+	case *redis.ClusterClient:
+		return clusterNodes{c}, nil
+	case *redis.Client:
+		return oneNode{c}, nil
 	}
-	return oneNode{client}
+	return nil, fmt.Errorf("%T is no client of one redis server or cluster", client)
 }
 
 type oneNode struct{ node node }

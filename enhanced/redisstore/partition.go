@@ -2,20 +2,29 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"sync"
+
+	"github.com/lock-sidecar/lock-sidecar/locking"
 )
 
 // partition is what we know of one partition of the store.
 type partition struct {
 	number int
-	// gate is entered by writers. It is held to raise the epoch, to join, and
-	// by a scan that would not end otherwise.
+	// gate is entered by writers. It is held to join, and by a scan that would
+	// not end otherwise.
 	gate gate
+	// settling is held by whoever raises the epoch on the way to something else.
+	settling gate
 
 	mu    sync.Mutex
 	known contents
-	// unsettled: a write has had no answer, and may yet arrive.
-	unsettled bool
+	// owed is the epoch that the head must have before anything else is done: a
+	// write below it has had no answer, and may yet arrive.
+	owed uint64
+	// ended: somebody else has raised the epoch under our id. Trying on would
+	// count up to it.
+	ended bool
 }
 
 // contents says which contents of a partition a script may work on.
@@ -42,69 +51,129 @@ func (p *partition) observe(asked contents, seq uint64) {
 	}
 }
 
-// join replaces what is known, under a held gate.
-func (p *partition) join(known contents) {
+// try takes note of an epoch that a join is about to set in a head that has one
+// of ours: should the answer get lost, the head is not taken for somebody else's.
+func (p *partition) try(store string, was, epoch uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.known, p.unsettled = known, false
+	if p.known.store == store && was <= p.known.tried {
+		p.known.tried = max(p.known.tried, epoch)
+	}
 }
 
-// outdated reports whether we may have raised the epoch, or joined, since these
-// contents were asked for.
-func (p *partition) outdated(asked contents) bool {
+// join takes note of what a join has set, under a held gate. The epoch of the
+// same contents may have been raised meanwhile.
+func (p *partition) join(joined contents) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.known.store != asked.store || p.known.tried != asked.tried
+	p.ended = false
+	if p.known.store != joined.store {
+		p.known, p.owed = joined, 0
+		return
+	}
+	p.known.epoch = max(p.known.epoch, joined.epoch)
+	p.known.tried = max(p.known.tried, joined.tried)
+	p.known.seen = max(p.known.seen, joined.seen)
 }
 
-func (p *partition) unsettle() {
+// overtaken reports whether err only says that the script came after we had
+// raised the epoch, or joined: it did nothing, and may be sent again.
+func (p *partition) overtaken(asked contents, err error) bool {
+	stale, ok := errors.AsType[*staleError](err)
+	if !ok {
+		return false
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.unsettled = true
+	return p.known.store != asked.store || stale.epoch <= p.known.tried
+}
+
+// unsettle takes note of a write on these contents that has had no answer. It is
+// refused once the head has a higher epoch than any that was tried by then.
+func (p *partition) unsettle(asked contents) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known.store == asked.store {
+		p.owed = max(p.owed, asked.tried+1)
+	}
 }
 
 func (p *partition) isUnsettled() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.unsettled
+	return p.known.epoch < p.owed
 }
 
 // nextEpoch returns the contents and the epoch to raise the head to. The epoch
 // counts as tried from then on.
-func (p *partition) nextEpoch() (asked contents, next uint64) {
+func (p *partition) nextEpoch() (asked contents, next uint64, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	asked = p.known
+	switch asked = p.known; {
+	case asked.store == "":
+		return asked, 0, errNotJoined
+	case p.ended:
+		return asked, 0, locking.ErrStale
+	}
 	p.known.tried++
-	return asked, p.known.tried
+	return asked, p.known.tried, nil
+}
+
+func (p *partition) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = true
+}
+
+func (p *partition) confirm(asked contents, epoch uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known.store == asked.store {
+		p.known.epoch = max(p.known.epoch, epoch)
+	}
 }
 
 // settle raises the epoch in the head if a write has had no answer: from then
-// on the write is either done or never will be.
+// on the write is either done or never will be. Writes that are under way
+// meanwhile are refused, and sent again.
 func (s *Store) settle(ctx context.Context, p *partition) error {
 	if !p.isUnsettled() {
 		return nil
 	}
-	if err := p.gate.hold(ctx); err != nil {
+	if err := p.settling.hold(ctx); err != nil {
 		return err
 	}
-	defer p.gate.release()
-	return s.settleHeld(ctx, p)
-}
-
-// settleHeld is settle under a held gate.
-func (s *Store) settleHeld(ctx context.Context, p *partition) error {
+	defer p.settling.release()
 	if !p.isUnsettled() {
 		return nil
 	}
-	asked, next := p.nextEpoch()
-	raised := call{script: s.scripts.raise, args: []any{next}, wrote: func([]any) bool { return true }}
-	if _, err := s.call(ctx, p, asked, raised); err != nil {
+	if err := s.raise(ctx, p, s.nodes); err != nil {
 		return noWrite("raise epoch", err)
 	}
-	p.mu.Lock()
-	p.known.epoch, p.unsettled = next, false
-	p.mu.Unlock()
-	s.log.Info("raised epoch after a write without answer", "partition", p.number, "epoch", next)
+	s.log.Info("raised epoch after a write without answer", "partition", p.number, "epoch", p.view().epoch)
 	return nil
+}
+
+// raise raises the epoch in the head above all that were tried.
+func (s *Store) raise(ctx context.Context, p *partition, through nodes) error {
+	for {
+		asked, next, err := p.nextEpoch()
+		if err != nil {
+			return err
+		}
+		_, err = s.call(ctx, p, asked, call{
+			script: s.scripts.raise, args: []any{next}, wrote: func([]any) bool { return true }, through: through})
+		if err == nil {
+			p.confirm(asked, next)
+			return nil
+		}
+		stale, isStale := errors.AsType[*staleError](err)
+		if isStale && stale.epoch != next && p.overtaken(asked, err) {
+			continue
+		}
+		if isStale {
+			p.end()
+		}
+		return err
+	}
 }

@@ -29,6 +29,7 @@ type passage struct {
 	held   bool
 	kept   []byte
 	server net.Conn
+	gone   chan struct{} // closed when the client has closed its side
 }
 
 func newDelayedPath(t *testing.T, to string) *delayedPath {
@@ -70,7 +71,23 @@ func (p *delayedPath) LetNewPass() {
 	p.holding = false
 }
 
-// DeliverHeld sends what was kept to Redis and returns the replies.
+// Keeps reports whether something was sent that was kept.
+func (p *delayedPath) Keeps() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.held {
+		c.mu.Lock()
+		kept := len(c.kept)
+		c.mu.Unlock()
+		if kept > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// DeliverHeld sends what was kept to Redis and returns the replies. The clients
+// have given up, or are about to.
 func (p *delayedPath) DeliverHeld() string {
 	p.t.Helper()
 	p.mu.Lock()
@@ -82,6 +99,11 @@ func (p *delayedPath) DeliverHeld() string {
 		c.mu.Unlock()
 		if len(kept) == 0 {
 			continue
+		}
+		select {
+		case <-c.gone:
+		case <-time.After(patience):
+			require.Fail(p.t, "a client still waits for what was held")
 		}
 		_, err := c.server.Write(kept)
 		require.NoError(p.t, err)
@@ -105,7 +127,7 @@ func (p *delayedPath) accept() {
 			_ = client.Close()
 			continue
 		}
-		c := &passage{server: server}
+		c := &passage{server: server, gone: make(chan struct{})}
 		p.mu.Lock()
 		c.held = p.holding
 		p.held = append(p.held, c)
@@ -135,6 +157,7 @@ func (c *passage) forward(client net.Conn) {
 			close(stop)
 			_ = c.server.SetReadDeadline(time.Now()) // wakes the reader up, which ends
 			replies.Wait()
+			close(c.gone)
 			_ = client.Close()
 			return
 		}

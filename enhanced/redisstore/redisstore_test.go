@@ -157,6 +157,28 @@ func TestConformanceOnACluster(t *testing.T) {
 	})
 }
 
+// Beside an owner, and after taking over from one, a store behaves as any.
+func TestConformanceBesideAnOwnerAndAfterATakeOver(t *testing.T) {
+	server := redistest.Start(t)
+	for name, next := range map[string]func(*testing.T) locking.Store{
+		"admitted": func(t *testing.T) locking.Store { _, guest := shared(t, at(server)); return guest },
+		"owner":    func(t *testing.T) locking.Store { host, _ := shared(t, at(server)); return host },
+		"taken over": func(t *testing.T) locking.Store {
+			shared(t, at(server))
+			s := open(t, at(server), takingOver("three"))
+			require.True(t, join(t, s, enhanced.Known{}).TookOver)
+			return s
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, func(t *testing.T) locking.Store {
+				require.NoError(t, server.Client(t).FlushAll(t.Context()).Err())
+				return next(t)
+			})
+		})
+	}
+}
+
 // A store that was not joined answers nothing, and Known is the zero Known.
 func TestStoreThatWasNotJoinedAnswersNothing(t *testing.T) {
 	s := open(t, at(redistest.Start(t)))
@@ -203,9 +225,12 @@ func TestKeysAndFieldsAreThoseOfTheSchema(t *testing.T) {
 	require.Equal(t, record["version"], record["fence"])
 	require.NotEmpty(t, record["op"])
 	require.NotEmpty(t, record["acquired_at"])
-	require.Len(t, record, 10)
+	require.Equal(t, "one", record["by"])
+	require.Len(t, record["seal"], 40)
+	require.Len(t, record, 12)
 	head := hash(t, client, prefix+"head:{06}")
-	require.Equal(t, map[string]string{"schema": "1", "store": s.Known().StoreID, "owner": "one", "epoch": "1", "seq": head["seq"]}, head)
+	require.Equal(t, map[string]string{"schema": "1", "store": s.Known().StoreID, "owner": "one", "epoch": "1", "seq": head["seq"],
+		"admitted": "", "taken": "1"}, head)
 	require.Equal(t, uint64(2), first, "founding made version 1")
 }
 
@@ -308,7 +333,8 @@ func TestImpossibleOptionsAreRefused(t *testing.T) {
 	require.NoError(t, err)
 	defer client.Close()
 	for want, o := range map[string]redisstore.Options{
-		"needs the id of its owner": {},
+		"id of a sidecar is wanted": {},
+		"no comma":                  {Owner: "a,b"},
 		"contains braces":           {Owner: "one", Prefix: "a{b}"},
 		"waiting for 2 replicas":    {Owner: "one", WaitReplicas: 2},
 	} {

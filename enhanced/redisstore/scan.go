@@ -13,6 +13,8 @@ const (
 	// freeTries is how often a scan reads a partition beside our own writes
 	// before it holds them off.
 	freeTries = 3
+	// heldTries is how often it then reads it before it lets some of them in.
+	heldTries = 3
 	// A page costs Redis well below a millisecond, in which it serves nobody else.
 	indexPage  = 1000
 	recordPage = 500
@@ -47,17 +49,29 @@ func (s *Store) scanPartition(ctx context.Context, p *partition, match locking.P
 			return records, err
 		}
 	}
+	for {
+		records, err := s.scanHeld(ctx, p, match)
+		if !errors.Is(err, errMoved) {
+			return records, err
+		}
+	}
+}
+
+// scanHeld holds off our own writes for some tries. If the partition changes
+// nevertheless another sidecar writes to it.
+func (s *Store) scanHeld(ctx context.Context, p *partition, match locking.Pattern) (records []locking.Record, err error) {
 	if err := p.gate.hold(ctx); err != nil {
 		return nil, err
 	}
 	defer p.gate.release()
-	if err := s.settleHeld(ctx, p); err != nil {
-		return nil, err
-	}
 	s.log.Debug("scan holds off writes", "partition", p.number)
-	return s.readPartition(ctx, p, match, func(ctx context.Context, p *partition, c call) ([]any, error) {
-		return s.readOnce(ctx, p, p.view(), c)
-	})
+	for range heldTries {
+		records, err = s.readPartition(ctx, p, match, s.readSettled)
+		if !errors.Is(err, errMoved) {
+			break
+		}
+	}
+	return records, err
 }
 
 // reader runs a script that only reads.
@@ -85,12 +99,12 @@ func (s *Store) readPartition(ctx context.Context, p *partition, match locking.P
 		if err := moment.same(reply); err != nil {
 			return nil, err
 		}
-		fit := (len(reply) - 1) / 2
+		fit := (len(reply) - 1) / 3
 		if fit == 0 || fit > len(page) {
 			return nil, errReply
 		}
 		for i, key := range page[:fit] {
-			r, err := recordAt(reply, 1+2*i, key)
+			r, err := recordAt(reply, 1+3*i, key)
 			if err != nil {
 				return nil, err
 			}

@@ -14,8 +14,9 @@ type script struct{ text, hash string }
 
 // scripts are the only way in which the store reads and writes.
 type scripts struct {
-	get, index, records, apply, raise script // check the head first
-	peek, take                        script // of a join: decide who has the head
+	get, index, records, apply, raise, admit script // check the head first
+	peek, take, claim                        script // of a join: decide who has the head
+	mode, setMode                            script // the document of the mode, which no head guards
 }
 
 func loadScripts() scripts {
@@ -25,8 +26,12 @@ func loadScripts() scripts {
 		records: load("head", "check", "records"),
 		apply:   load("head", "check", "apply"),
 		raise:   load("head", "check", "raise"),
+		admit:   load("head", "check", "admit"),
 		peek:    load("head", "peek"),
 		take:    load("head", "take"),
+		claim:   load("head", "claim"),
+		mode:    load("readmode", "mode"),
+		setMode: load("readmode", "setmode"),
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -25,6 +24,9 @@ type Options struct {
 	Owner string
 	// Prefix begins every key. It must not contain braces. "" is no prefix.
 	Prefix string
+	// TakeOver: the first Join that succeeds makes the store ours if it is
+	// another sidecar's.
+	TakeOver bool
 	// Logger gets what no caller is told; nil is none.
 	Logger hclog.Logger
 	// ReadRetries is how often a read is sent again after its connection failed.
@@ -61,8 +63,14 @@ type Store struct {
 	session    string        // begins the id of each operation
 	operations atomic.Uint64 // number of the last operation
 	closed     atomic.Bool
-	joining    gate // held by the Join that is running
+	guest      atomic.Bool // the store is another's, who has admitted us
 	partitions [locking.Partitions]*partition
+
+	joining   gate            // held by the Join or Admit that is running, which alone uses what follows
+	last      enhanced.Joined // zero: nothing was joined yet
+	tried     uint64          // highest epoch that any Join may have set
+	contested bool            // somebody else did too, which the next Join that succeeds is to say
+	takeOver  bool            // until a Join has succeeded
 }
 
 var _ enhanced.Store = (*Store)(nil)
@@ -71,15 +79,15 @@ var _ enhanced.Store = (*Store)(nil)
 // It sends nothing.
 func New(client redis.UniversalClient, o Options) (*Store, error) {
 	switch {
-	case o.Owner == "":
-		return nil, errors.New("redis store needs the id of its owner")
+	case checkID(o.Owner) != nil:
+		return nil, fmt.Errorf("redis store: %w", checkID(o.Owner))
 	case strings.ContainsAny(o.Prefix, "{}"):
 		return nil, fmt.Errorf("key prefix %q contains braces, which decide about the slot of a key", o.Prefix)
 	case o.WaitReplicas > 0 && o.WaitTimeout < time.Millisecond:
 		return nil, fmt.Errorf("waiting for %d replicas needs a timeout of at least 1ms, not %s", o.WaitReplicas, o.WaitTimeout)
 	}
 	s := &Store{
-		client: client, nodes: nodesOf(client), keys: layout(o.Prefix), scripts: loadScripts(), owner: o.Owner,
+		client: client, takeOver: o.TakeOver, keys: layout(o.Prefix), scripts: loadScripts(), owner: o.Owner,
 		readRetries: o.ReadRetries, waitReplicas: o.WaitReplicas, waitTimeout: o.WaitTimeout,
 		now: o.Now, random: o.Random, log: o.Logger,
 	}
@@ -96,7 +104,9 @@ func New(client redis.UniversalClient, o Options) (*Store, error) {
 		s.partitions[i] = &partition{number: i}
 	}
 	var err error
-	s.session, err = s.newID()
+	if s.nodes, err = nodesOf(client); err == nil {
+		s.session, err = s.newID()
+	}
 	return s, err
 }
 
@@ -112,7 +122,7 @@ func (s *Store) newID() (string, error) {
 // Known returns what is to be remembered of the store, the zero Known before
 // the first Join.
 func (s *Store) Known() enhanced.Known {
-	var known enhanced.Known
+	known := enhanced.Known{Guest: s.guest.Load()}
 	for i, p := range s.partitions {
 		v := p.view()
 		known.StoreID = v.store

@@ -10,16 +10,27 @@ func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
 
   /livez /readyz /startupz   health
   /metrics                   Prometheus
-  /api/v1/status             GET, with the token in admin.token of the data directory
+
+With the token in admin.token of the data directory:
+
+  /api/v1/status             GET
   /api/v1/verify             POST, compares all records of both stores
   /api/v1/divergences        GET, what was found to differ
   /api/v1/repair             POST, verify, and make equal what differs
   /api/v1/backfill           POST, make every record equal
+  /api/v1/readiness          GET, the checklist before the next mode
+  /api/v1/mode               GET, who answers; POST changes it
+  /api/v1/fallback           POST, legacy answers until /api/v1/return, POST
+  /api/v1/conflicts          GET, locks with different holders; POST to /{id} decides one
+  /api/v1/drill/rollback     POST, could Atlantis go on with atlantis.db?
+  /api/v1/drill/outage       POST, cut the enhanced store off for a while
+  /api/v1/admit              POST, let another sidecar use the enhanced store
+  /api/v1/audit              GET, who did what and why
+  /api/v1/export             GET, all records as JSON lines; /api/v1/import, POST, reads them
   /api/v1/backup             GET, a copy of atlantis.db
   /api/v1/shutdown           POST
 
-On the command line: lock-sidecar status, verify, divergences, repair, backfill, backup FILE,
-wait, shutdown.`)
+On the command line each is a verb: lock-sidecar --help.`)
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {

@@ -55,7 +55,7 @@ func TestBackupThatCannotBeginIsRefused(t *testing.T) {
 		text string
 	}{
 		"starting": {fmt.Errorf("%w: opening", admin.ErrNotRunning), http.StatusServiceUnavailable, "no backup now"},
-		"failed":   {errors.New("back up: disk failed"), http.StatusInternalServerError, "disk failed"},
+		"failed":   {errors.New("back up: disk failed"), http.StatusServiceUnavailable, "disk failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, api, _ := start(t, &fake{backup: func(context.Context, io.Writer) (int64, error) { return 0, c.err }})

@@ -3,5 +3,6 @@
 // the form of errors.
 //
 // It must not decide anything and must not know a store: it asks a [Sidecar].
-// No answer but a backup holds the value of a record, and none the token.
+// No answer but a backup, and an export that was asked for them, holds the value
+// of a record, and none the token.
 package admin

@@ -25,6 +25,7 @@ const token = "0123456789abcdef"
 
 // fake is a sidecar that does what a test says.
 type fake struct {
+	cutover
 	started, ready error
 	status         client.Status
 	backup         func(context.Context, io.Writer) (int64, error)

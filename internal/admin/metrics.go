@@ -13,6 +13,7 @@ import (
 type Collector struct {
 	sidecar Sidecar
 	mode, build, epoch, foreignWrites, legacyWhole, safeFallback,
+	fallenBack, soleOwner, conflicts,
 	backendHealth, activeLocks,
 	pending, dirty, lag, backfill, storeLost *prometheus.Desc
 }
@@ -32,6 +33,9 @@ func NewCollector(s Sidecar) *Collector {
 		foreignWrites: desc("lock_sidecar_foreign_writes_total", "Times that atlantis.db had been written by another program."),
 		legacyWhole:   desc("lock_sidecar_legacy_whole", "1 if atlantis.db holds everything that Atlantis was told OK for."),
 		safeFallback:  desc("lock_sidecar_safe_fallback", "1 if atlantis.db could take over from the enhanced store and nothing would be lost; 0 where it answers already."),
+		fallenBack:    desc("lock_sidecar_fallen_back", "1 while atlantis.db answers in place of the enhanced store, which failed or was left."),
+		soleOwner:     desc("lock_sidecar_sole_owner", "1 if this sidecar alone may use the enhanced store."),
+		conflicts:     desc("lock_sidecar_conflicts", "Locks that both stores give to different holders after a fallback, and that nobody has decided."),
 		backendHealth: desc("atlantis_enhanced_locking_backend_health", "1 if the enhanced store answers and is in step; in mode legacy, if atlantis.db is healthy."),
 		activeLocks:   desc("atlantis_enhanced_locking_active_locks", "Project locks held."),
 		pending:       desc("lock_sidecar_mirror_pending", "Operations that the follower has not done yet."),
@@ -45,7 +49,7 @@ func NewCollector(s Sidecar) *Collector {
 // Describe is documented at prometheus.Collector.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
-		c.mode, c.build, c.epoch, c.foreignWrites, c.legacyWhole, c.safeFallback, c.backendHealth, c.activeLocks,
+		c.mode, c.build, c.epoch, c.foreignWrites, c.legacyWhole, c.safeFallback, c.fallenBack, c.soleOwner, c.conflicts, c.backendHealth, c.activeLocks,
 		c.pending, c.dirty, c.lag, c.backfill, c.storeLost,
 	} {
 		out <- desc
@@ -86,6 +90,9 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.lag, status.Mirror.LagSeconds)
 	gauge(c.backfill, float64(status.Backfill.Done), "done")
 	gauge(c.backfill, float64(status.Backfill.Total-status.Backfill.Done), "waiting")
+	gauge(c.fallenBack, oneIf(status.FallenBack))
+	gauge(c.soleOwner, oneIf(status.SoleOwner))
+	gauge(c.conflicts, float64(status.Conflicts))
 	counter(c.storeLost, status.Enhanced.Lost)
 }
 

@@ -1,14 +1,17 @@
 package admin
 
 import (
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/lock-sidecar/lock-sidecar/client"
 )
 
-// route is one path with the one method that it takes.
+// route is one path with one method that it takes.
 type route struct {
 	path    string
 	method  string
@@ -32,9 +35,10 @@ func (s *Server) openRoutes() []route {
 // apiRoutes want the token, but for the front page, which only says where
 // things are. All want a host that is ours.
 func (s *Server) apiRoutes() []route {
-	guarded := func(h http.HandlerFunc) http.Handler {
-		return limited(s.ownHost(s.authorized(http.MaxBytesHandler(h, maxBody))))
+	sized := func(h http.HandlerFunc, maximum int64) http.Handler {
+		return limited(s.ownHost(s.authorized(http.MaxBytesHandler(h, maximum))))
 	}
+	guarded := func(h http.HandlerFunc) http.Handler { return sized(h, maxBody) }
 	return []route{
 		{"/{$}", http.MethodGet, limited(s.ownHost(http.HandlerFunc(s.front)))},
 		{"/api/v1/status", http.MethodGet, guarded(s.status)},
@@ -44,16 +48,32 @@ func (s *Server) apiRoutes() []route {
 		{"/api/v1/repair", http.MethodPost, guarded(s.repair)},
 		{"/api/v1/divergences", http.MethodGet, guarded(s.divergences)},
 		{"/api/v1/backfill", http.MethodPost, guarded(s.backfill)},
+		{"/api/v1/mode", http.MethodGet, guarded(s.mode)},
+		{"/api/v1/mode", http.MethodPost, guarded(s.setMode)},
+		{"/api/v1/readiness", http.MethodGet, guarded(s.readiness)},
+		{"/api/v1/fallback", http.MethodPost, guarded(s.fallBack)},
+		{"/api/v1/return", http.MethodPost, guarded(s.goBack)},
+		{"/api/v1/conflicts", http.MethodGet, guarded(s.conflicts)},
+		{"/api/v1/conflicts/{id}", http.MethodPost, guarded(s.resolveConflict)},
+		{"/api/v1/drill/rollback", http.MethodPost, guarded(s.drillRollback)},
+		{"/api/v1/drill/outage", http.MethodPost, guarded(s.drillOutage)},
+		{"/api/v1/admit", http.MethodPost, guarded(s.admit)},
+		{"/api/v1/audit", http.MethodGet, guarded(s.audit)},
+		{"/api/v1/export", http.MethodGet, guarded(s.export)},
+		{"/api/v1/import", http.MethodPost, sized(s.importRecords, client.MaxImport)},
 	}
 }
 
 // routes makes one handler; every other path is an answer in JSON too.
 func (s *Server) routes(lists ...[]route) http.Handler {
 	mux := http.NewServeMux()
-	for _, list := range lists {
-		for _, r := range list {
-			mux.Handle(r.path, only(r.method, r.handler))
+	paths := map[string]methods{}
+	for _, r := range slices.Concat(lists...) {
+		if paths[r.path] == nil {
+			paths[r.path] = methods{}
+			mux.Handle(r.path, paths[r.path])
 		}
+		paths[r.path][r.method] = r.handler
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		answerError(w, http.StatusNotFound, client.Refused{
@@ -65,18 +85,23 @@ func (s *Server) routes(lists ...[]route) http.Handler {
 	return strict(mux)
 }
 
-// only refuses other methods. HEAD goes where GET goes.
-func only(method string, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == method || r.Method == http.MethodHead && method == http.MethodGet {
-			next.ServeHTTP(w, r)
-			return
-		}
-		w.Header().Set("Allow", method)
-		answerError(w, http.StatusMethodNotAllowed, client.Refused{
-			Text: "this path does not take that method",
-			Hint: "use " + method,
-			Code: client.CodeInvalid,
-		})
+// methods are those of one path; it refuses others. HEAD goes where GET goes.
+type methods map[string]http.Handler
+
+func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if next, known := m[method]; known {
+		next.ServeHTTP(w, r)
+		return
+	}
+	allowed := strings.Join(slices.Sorted(maps.Keys(m)), ", ")
+	w.Header().Set("Allow", allowed)
+	answerError(w, http.StatusMethodNotAllowed, client.Refused{
+		Text: "this path does not take that method",
+		Hint: "use " + allowed,
+		Code: client.CodeInvalid,
 	})
 }

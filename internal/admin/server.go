@@ -13,7 +13,7 @@ import (
 )
 
 // What one client can cost. Requests are small and answers are made at once;
-// backups and comparisons have deadlines of their own.
+// what takes its time, as backups and comparisons do, has deadlines of its own.
 const (
 	maxHeader     = 8 << 10 // bytes
 	maxBody       = 1 << 20 // bytes
@@ -90,8 +90,8 @@ func serve(server *http.Server, l net.Listener) error {
 	return nil
 }
 
-// Drain ends the backups and comparisons under way and refuses new ones, so that
-// nobody reads the stores any more. Everything else goes on being answered.
+// Drain ends whatever takes its time, as backups, comparisons and flips do, and
+// refuses new ones, so that nobody uses the stores any more. Everything else goes on being answered.
 func (s *Server) Drain() { s.cancel() }
 
 // Shutdown closes the listeners, waits for the requests under way, and cuts

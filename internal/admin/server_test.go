@@ -13,6 +13,17 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/client"
 )
 
+// apiCalls lists every call of the API.
+func apiCalls() []string {
+	return []string{
+		"GET /api/v1/status", "GET /api/v1/backup", "POST /api/v1/shutdown",
+		"POST /api/v1/verify", "POST /api/v1/repair", "POST /api/v1/backfill", "GET /api/v1/divergences",
+		"GET /api/v1/mode", "POST /api/v1/mode", "GET /api/v1/readiness", "POST /api/v1/fallback", "POST /api/v1/return",
+		"GET /api/v1/conflicts", "POST /api/v1/conflicts/1", "POST /api/v1/drill/rollback", "POST /api/v1/drill/outage",
+		"POST /api/v1/admit", "GET /api/v1/audit", "GET /api/v1/export", "POST /api/v1/import",
+	}
+}
+
 // Health is open to everybody on both listeners, and says why it is bad.
 func TestHealthSaysWhy(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -38,8 +49,9 @@ func TestHealthSaysWhy(t *testing.T) {
 // The listener for kubelet and Prometheus has no API, with a token either.
 func TestMetricsListenerHasNoAPI(t *testing.T) {
 	_, _, metrics := start(t, &fake{})
-	for _, path := range []string{"/", "/api/v1/status", "/api/v1/backup", "/api/v1/shutdown", "/api/v1/verify", "/api/v1/divergences"} {
-		a := ask(t, "GET", metrics+path, withToken())
+	for _, call := range append(apiCalls(), "GET /") {
+		method, path, _ := strings.Cut(call, " ")
+		a := ask(t, method, metrics+path, withToken())
 		require.Equal(t, http.StatusNotFound, a.code, path)
 		isJSONError(t, a, "not_found")
 	}
@@ -58,16 +70,15 @@ func TestAPIWantsTheToken(t *testing.T) {
 		"other scheme": {"Authorization": "Basic " + token},
 		"bare":         {"Authorization": token},
 	} {
-		for path, method := range map[string]string{
-			"/api/v1/status": "GET", "/api/v1/backup": "GET", "/api/v1/shutdown": "POST",
-			"/api/v1/verify": "POST", "/api/v1/repair": "POST", "/api/v1/backfill": "POST", "/api/v1/divergences": "GET",
-		} {
+		for _, call := range apiCalls() {
+			method, path, _ := strings.Cut(call, " ")
 			a := ask(t, method, api+path, header)
 			require.Equal(t, http.StatusUnauthorized, a.code, "%s %s", name, path)
 			isJSONError(t, a, "guard")
 		}
 	}
 	require.Zero(t, f.shutdowns.Load())
+	require.Empty(t, f.asked)
 
 	a := ask(t, "GET", api+"/api/v1/status", map[string]string{"Authorization": "bearer " + token})
 	require.Equal(t, http.StatusOK, a.code)
@@ -100,6 +111,7 @@ func TestEveryAnswerIsStrict(t *testing.T) {
 		{"GET", "/", 200, ""}, {"HEAD", "/", 200, ""}, {"GET", "/livez", 200, ""}, {"GET", "/metrics", 200, ""}, {"GET", "/api/v1/status", 200, ""},
 		{"GET", "/nothing", 404, "not_found"}, {"GET", "/api/v1/locks", 404, "not_found"}, {"GET", "/livez/x", 404, "not_found"},
 		{"POST", "/livez", 405, "invalid"}, {"GET", "/api/v1/shutdown", 405, "invalid"}, {"DELETE", "/api/v1/status", 405, "invalid"},
+		{"PUT", "/api/v1/mode", 405, "invalid"}, {"POST", "/api/v1/readiness", 405, "invalid"}, {"GET", "/api/v1/conflicts/1", 405, "invalid"},
 	} {
 		a := ask(t, c.method, api+c.path, withToken())
 		require.Equal(t, c.code, a.code, c.method+c.path)

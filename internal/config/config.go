@@ -182,7 +182,7 @@ type Sidecar struct {
 	AdminListen   string        `key:"admin-listen" default:"127.0.0.1:9380" doc:"page and API"`
 	MetricsListen string        `key:"metrics-listen" doc:"health and metrics only, for kubelet and Prometheus; empty is off"`
 	OpenTimeout   time.Duration `key:"open-timeout" default:"30s" min:"0" doc:"how long to wait for a database file that another process holds"`
-	Mode          Mode          `key:"mode" default:"shadow" oneof:"legacy shadow hybrid primary enhanced" doc:"who answers: legacy and shadow are served by this version"`
+	Mode          Mode          `key:"mode" default:"shadow" oneof:"legacy shadow hybrid primary enhanced" doc:"who answers at the first start; later the mode that was kept counts"`
 	Hybrid        Hybrid        `key:"hybrid"`
 	InstanceID    string        `key:"instance-id" auto:"an id kept in atlantis.db" doc:"name of this sidecar among several"`
 	LogFormat     string        `key:"log-format" default:"text" oneof:"text json" doc:"shape of log lines"`
@@ -191,6 +191,10 @@ type Sidecar struct {
 	Readiness     Readiness     `key:"readiness"`
 	Ignore        []Ignore      `key:"ignore" doc:"divergences that are known and accepted: counted apart, not recorded"`
 	Limits        Limits        `key:"limits"`
+
+	// TakeOver makes the enhanced store this sidecar's, whoever owns it: a flag of
+	// serve and no key, as it must not stay.
+	TakeOver bool
 }
 
 // Hybrid is the share of routes that enhanced answers in mode hybrid.

@@ -158,7 +158,7 @@ func (t *twin) serve(tb testing.TB) demo.Sidecar {
 	tb.Helper()
 	registry := prometheus.NewRegistry()
 	server := resp.NewServer(atlantis.New(atlantis.Options{
-		Store: t, StoreName: "legacy", Version: "test", Registerer: registry,
+		Store: t, StoreName: func() string { return "legacy" }, Version: "test", Registerer: registry,
 		Operations: metrics.NewOperations(registry), Logger: hclog.NewNullLogger(),
 	}), resp.DefaultOptions())
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

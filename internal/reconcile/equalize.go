@@ -21,11 +21,11 @@ const (
 	reportEvery = 2 * time.Second
 )
 
-// all makes every key equal: those of the authority, and those that only the
-// follower has.
-func (r *Reconciler) all(ctx context.Context, b shadow.Backlog) error {
+// all makes every key equal on a side: those of the authority, and those that
+// only the follower has. What legacy lacks then it was never given.
+func (r *Reconciler) all(ctx context.Context, side shadow.Side, b shadow.Backlog) error {
 	r.mu.Lock()
-	filling := r.filling
+	filling := r.filling || side == shadow.LegacySide
 	r.mu.Unlock()
 	keys, err := r.everyKey(ctx)
 	if err != nil {
@@ -36,35 +36,37 @@ func (r *Reconciler) all(ctx context.Context, b shadow.Backlog) error {
 	for _, part := range keys {
 		total += len(part)
 	}
-	r.Logger.Info("making every record equal", "reason", b.Why, "records", total)
+	r.Logger.Info("making every record equal", "store", side, "reason", b.Why, "records", total)
 	r.progressed(Progress{State: "running", Total: total})
-	err = r.equalize(ctx, keys, filling)
+	err = r.equalize(ctx, side, keys, filling)
 	if err == nil { // what was touched meanwhile and is in neither listing
-		err = r.catchUp(ctx, filling)
+		err = r.catchUp(ctx, side, filling)
 	}
 	if err != nil {
 		r.failed()
 		return err
 	}
-	if !r.Follower.FinishAll(b.Mark) {
+	if !r.Router.Follower(side).FinishAll(b.Mark) {
 		return nil // somebody wants it all over again
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.filled, r.filling = true, false
+	if side == shadow.EnhancedSide {
+		r.filled, r.filling = true, false
+	}
 	r.progress.State, r.progress.Done = "done", r.progress.Total
 	r.remember()
-	r.Logger.Info("every record is equal", "records", total)
+	r.Logger.Info("every record is equal", "store", side, "records", total)
 	return nil
 }
 
 // catchUp makes the keys equal that are dirty one by one.
-func (r *Reconciler) catchUp(ctx context.Context, filling bool) error {
+func (r *Reconciler) catchUp(ctx context.Context, side shadow.Side, filling bool) error {
 	var keys parts
-	for _, key := range r.Follower.Dirty() {
+	for _, key := range r.Router.Follower(side).Dirty() {
 		keys.add(key)
 	}
-	return r.equalize(ctx, keys, filling)
+	return r.equalize(ctx, side, keys, filling)
 }
 
 // parts are keys by partition.
@@ -76,16 +78,16 @@ func (p *parts) add(key locking.Key) { p[key.Partition()] = append(p[key.Partiti
 func (r *Reconciler) everyKey(ctx context.Context) (parts, error) {
 	var keys parts
 	seen := map[locking.Key]struct{}{}
-	for record, err := range r.Router.Scan(ctx, locking.All) {
+	for record, err := range r.Legacy.Scan(ctx, locking.All) {
 		if err != nil {
-			return keys, fmt.Errorf("list the authority: %w", err)
+			return keys, fmt.Errorf("list legacy: %w", err)
 		}
 		seen[record.Key] = struct{}{}
 		keys.add(record.Key)
 	}
 	for record, err := range r.Guard.Scan(ctx, locking.All) {
 		if err != nil {
-			return keys, fmt.Errorf("list the follower: %w", err)
+			return keys, fmt.Errorf("list the enhanced store: %w", err)
 		}
 		if _, both := seen[record.Key]; !both {
 			keys.add(record.Key)
@@ -96,7 +98,7 @@ func (r *Reconciler) everyKey(ctx context.Context) (parts, error) {
 
 // equalize makes the keys equal, in batches, a few partitions at a time, not
 // faster than the rate. Keys that are missed again meanwhile are dirty again.
-func (r *Reconciler) equalize(ctx context.Context, keys parts, filling bool) error {
+func (r *Reconciler) equalize(ctx context.Context, side shadow.Side, keys parts, filling bool) error {
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	var failed error
@@ -112,7 +114,7 @@ func (r *Reconciler) equalize(ctx context.Context, keys parts, filling bool) err
 			defer func() { <-turn }()
 			for batch := range slices.Chunk(part, shadow.EqualizeBatch) {
 				r.pause(ctx, pace.delay(len(batch)))
-				_, err := r.Router.Equalize(ctx, batch, filling)
+				_, err := r.Router.Equalize(ctx, side, batch, filling)
 				if err == nil || errors.Is(err, shadow.ErrMissed) {
 					r.advance(len(batch), &reported)
 					continue

@@ -9,14 +9,14 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/enhanced"
 )
 
-// join looks at what store the follower has. On the first look, and whenever
+// Join looks at what store the enhanced one is. On the first look, and whenever
 // it is not the one it was, every key is to be made equal, and the evidence
 // gathered so far is worth nothing. The follower does nothing meanwhile: it must
 // not compare with contents of which nobody knows yet what they lack.
-func (r *Reconciler) join(ctx context.Context) error {
+func (r *Reconciler) Join(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, interruptTimeout)
 	defer cancel()
-	err := r.Follower.Interrupt(bounded, func() (lacks string, err error) {
+	err := r.Router.ToEnhanced.Interrupt(bounded, func() (lacks string, err error) {
 		known := r.Memory.Load()
 		if r.State().StoreID != "" {
 			known.Known = r.Store.Known()
@@ -33,9 +33,40 @@ func (r *Reconciler) join(ctx context.Context) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.setJoined(false)
+		r.err = err
 		return fmt.Errorf("join the enhanced store: %w", err)
 	}
 	return nil
+}
+
+// Gone takes note that the store failed while it answered.
+func (r *Reconciler) Gone(cause error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.setJoined(false)
+	r.err = cause
+	r.again.Store(true)
+}
+
+// Back takes note that the store answers, as a Probe found.
+func (r *Reconciler) Back() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.storeID != "" {
+		r.setJoined(true)
+		r.err = nil
+	}
+}
+
+// Admit lets another sidecar work on the store, and remembers it.
+func (r *Reconciler) Admit(ctx context.Context, sidecar string) ([]string, error) {
+	all, err := r.Store.Admit(ctx, sidecar)
+	if err == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.last.Admitted = all
+	}
+	return all, err
 }
 
 func (r *Reconciler) setJoined(joined bool) {
@@ -51,12 +82,17 @@ func (r *Reconciler) meet(j enhanced.Joined, known Remembered) (lacks string) {
 	defer r.mu.Unlock()
 	first, back := r.storeID == "", !r.joined
 	r.setJoined(true)
-	if back || j.StoreID != r.storeID || !r.Follower.Backlog().Clean() {
+	r.last, r.tookOver, r.founded = j, r.tookOver || j.TookOver, r.founded && j.StoreID == r.storeID || j.Founded
+	if back || j.StoreID != r.storeID || !r.Router.ToEnhanced.Backlog().Clean() {
 		r.Guard.Reset() // what it knows is about another time: the store has just answered
 	}
 	if j.StoreID == r.storeID {
 		if back {
-			r.Logger.Info("follower is back", "store_id", j.StoreID)
+			r.Logger.Info("enhanced store is back", "store_id", j.StoreID)
+		}
+		if j.Contested {
+			r.Logger.Error("another process works on the enhanced store under this sidecar's id: is there a copy of its data directory?", "store_id", j.StoreID)
+			return "another process wrote under this sidecar's id"
 		}
 		return ""
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -39,15 +40,21 @@ type Guard interface {
 	Reset()
 }
 
-// Options of a Reconciler. All but Unclean, Rate and RetryBase are required.
+// Options of a Reconciler. All but Watch, InStep, Unclean, Rate and RetryBase are
+// required.
 type Options struct {
-	Router   *shadow.Router
-	Follower *shadow.Follower
-	Store    enhanced.Store
-	Guard    Guard // around Store
-	Ledger   *compare.Ledger
-	Memory   Memory
-	Logger   hclog.Logger
+	Router *shadow.Router
+	Legacy locking.Store
+	Store  enhanced.Store
+	Guard  Guard // around Store, where it follows
+	Ledger *compare.Ledger
+	Memory Memory
+	Logger hclog.Logger
+	// Watch is called in place of a Join while the enhanced store answers: then
+	// nobody may adopt other contents behind its back.
+	Watch func(context.Context) error
+	// InStep is called when the followers have missed nothing, again and again.
+	InStep func(context.Context) error
 	// Unclean is why changes may have been missed before this start, "" if none
 	// were. What is overwritten then is recorded with it as the cause.
 	Unclean string
@@ -61,11 +68,16 @@ type Options struct {
 // are safe for concurrent use.
 type Reconciler struct {
 	Options
-	looked time.Time // when the store was last joined; zero: it is to be joined now. Run's own.
+	now    chan struct{} // has an element when Run is to be woken
+	again  atomic.Bool   // somebody wants Run to look now
+	looked time.Time     // when the store was last joined; zero: it is to be joined now. Run's own.
 
 	mu       sync.Mutex
 	joined   bool
-	since    time.Time // when joined last changed
+	last     enhanced.Joined // what the last Join found
+	tookOver bool            // a Join of this process took the store over
+	founded  bool            // a Join of this process made the store
+	since    time.Time       // when joined last changed
 	storeID  string
 	err      error // why it is not joined, or the last try failed
 	filled   bool  // every record was brought to this store once
@@ -89,7 +101,15 @@ type State struct {
 	Err      error
 	Progress Progress
 	Lost     uint64 // how often the store was not the one it was
+	Owner    bool   // this sidecar owns the store
+	Admitted []string
+	TookOver bool // it was another sidecar's until this process joined it
+	Filled   bool // every record was brought to this store once
+	Founded  bool // it had no contents, and this process made it
 }
+
+// Sole reports whether no other sidecar may write to the store.
+func (s State) Sole() bool { return s.Owner && len(s.Admitted) == 0 }
 
 // New returns a reconciler that has joined nothing yet.
 func New(o Options) *Reconciler {
@@ -99,14 +119,17 @@ func New(o Options) *Reconciler {
 	if o.RetryBase == 0 {
 		o.RetryBase = time.Second
 	}
-	return &Reconciler{Options: o, since: time.Now(), err: errors.New("not joined yet"), progress: Progress{State: "none"}}
+	return &Reconciler{Options: o, now: make(chan struct{}, 1), since: time.Now(), err: errors.New("not joined yet"), progress: Progress{State: "none"}}
 }
 
 // State returns what is known of the follower's store.
 func (r *Reconciler) State() State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return State{Joined: r.joined, Since: r.since, StoreID: r.storeID, Err: r.err, Progress: r.progress, Lost: r.lostN}
+	return State{
+		Joined: r.joined, Since: r.since, StoreID: r.storeID, Err: r.err, Progress: r.progress, Lost: r.lostN,
+		Founded: r.founded, Owner: r.last.Owner, Admitted: r.last.Admitted, TookOver: r.tookOver, Filled: r.filled && !r.filling,
+	}
 }
 
 // Run keeps the follower in step until ctx ends.
@@ -137,19 +160,52 @@ func (r *Reconciler) Run(ctx context.Context) {
 // step looks at the store, if it is time to, and does what is to be done now, if
 // anything.
 func (r *Reconciler) step(ctx context.Context) (did bool, err error) {
-	if time.Since(r.looked) >= lookEvery {
-		if err := r.join(ctx); err != nil {
+	a, _ := r.Router.Assignment()
+	if a.Mode == shadow.Legacy { // the enhanced store stays untouched
+		return false, nil
+	}
+	if r.again.Swap(false) || time.Since(r.looked) >= lookEvery {
+		if err := r.look(ctx, a); err != nil {
 			return false, err
 		}
 		r.looked = time.Now()
 	}
-	switch b := r.Follower.Backlog(); {
-	case b.All:
-		return true, r.all(ctx, b)
-	case b.Dirty > 0:
-		return true, r.catchUp(ctx, false)
+	for _, side := range sides {
+		f := r.Router.Follower(side)
+		if f == nil {
+			continue
+		}
+		switch b := f.Backlog(); {
+		case b.All:
+			return true, r.all(ctx, side, b)
+		case b.Dirty > 0:
+			return true, r.catchUp(ctx, side, false)
+		}
+	}
+	if r.InStep != nil {
+		return false, r.InStep(ctx)
 	}
 	return false, nil
+}
+
+// sides are both, in the order in which they are made equal.
+var sides = []shadow.Side{shadow.LegacySide, shadow.EnhancedSide}
+
+// look finds out whether the enhanced store is there, and is the one it was.
+func (r *Reconciler) look(ctx context.Context, a shadow.Assignment) error {
+	if !a.Answers(shadow.EnhancedSide) || r.Watch == nil {
+		return r.Join(ctx)
+	}
+	return r.Watch(ctx)
+}
+
+// Look lets Run look at the store at once.
+func (r *Reconciler) Look() {
+	r.again.Store(true)
+	select {
+	case r.now <- struct{}{}:
+	default:
+	}
 }
 
 // note keeps an error for status, and logs it when it is news.
@@ -183,8 +239,17 @@ func (r *Reconciler) idle(ctx context.Context) {
 	t := time.NewTimer(lookEvery)
 	defer t.Stop()
 	select {
-	case <-r.Follower.Dirtied():
+	case <-r.dirtied(shadow.EnhancedSide):
+	case <-r.dirtied(shadow.LegacySide):
+	case <-r.now:
 	case <-t.C:
 	case <-ctx.Done():
 	}
+}
+
+func (r *Reconciler) dirtied(side shadow.Side) <-chan struct{} {
+	if f := r.Router.Follower(side); f != nil {
+		return f.Dirtied()
+	}
+	return nil
 }

@@ -62,6 +62,12 @@ func (s *identified) Join(context.Context, enhanced.Known) (enhanced.Joined, err
 	return j, nil
 }
 
+func (s *identified) Probe(context.Context) error                     { return s.fails() }
+func (s *identified) Mode(context.Context) ([]byte, error)            { return nil, nil }
+func (s *identified) SetMode(context.Context, uint64, []byte) error   { return nil }
+func (s *identified) Admit(context.Context, string) ([]string, error) { return nil, nil }
+func (s *identified) SetDurable(context.Context, bool) error          { return nil }
+
 func (s *identified) Known() enhanced.Known {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,10 +141,12 @@ func (r *rig) start(unclean bool) {
 	require.NoError(r.t, err)
 	guard := breaker.New(r.behind, breaker.Options{Budget: time.Second, FailureThreshold: 5, Timeout: 200 * time.Millisecond, SuccessThreshold: 3})
 	r.ledger = ledger
-	r.follower = shadow.NewFollower(shadow.FollowerOptions{Store: guard, Ledger: ledger, Metrics: metrics.NewOperations(nil), Logger: hclog.NewNullLogger()})
-	r.router = shadow.NewRouter(shadow.NewAuthority(shadow.Shadow, r.authority), r.follower)
+	r.follower = shadow.NewFollower(shadow.FollowerOptions{Side: shadow.EnhancedSide, Store: guard, Ledger: ledger, Metrics: metrics.NewOperations(nil), Logger: hclog.NewNullLogger()})
+	r.router = shadow.NewRouter(shadow.RouterOptions{
+		Assignment: shadow.Assignment{Epoch: 1, Mode: shadow.Shadow}, Legacy: r.authority, ToEnhanced: r.follower,
+	})
 	r.reconciler = reconcile.New(reconcile.Options{
-		Router: r.router, Follower: r.follower, Store: r.behind, Guard: guard, Ledger: ledger, Memory: reconcile.MemoryIn(r.dir),
+		Router: r.router, Legacy: r.authority, Store: r.behind, Guard: guard, Ledger: ledger, Memory: reconcile.MemoryIn(r.dir),
 		Logger: hclog.NewNullLogger(), Unclean: map[bool]string{true: "crash"}[unclean], RetryBase: 10 * time.Millisecond,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -61,7 +61,7 @@ func (r *Reconciler) compare(ctx context.Context) (compared int, differing []com
 	}
 	for _, part := range suspects {
 		for batch := range slices.Chunk(part, shadow.EqualizeBatch) {
-			found, err := r.Router.Check(ctx, batch)
+			found, err := r.check(ctx, batch)
 			switch {
 			case err == nil, errors.Is(err, shadow.ErrMissed):
 			case ctx.Err() != nil:
@@ -79,16 +79,39 @@ func (r *Reconciler) compare(ctx context.Context) (compared int, differing []com
 			}
 		}
 	}
+	for _, c := range r.Router.Conflicts.List() {
+		differing = append(differing, compare.Divergence{
+			Kind: compare.Owner, Record: c.Record, Operation: compare.Verify, Legacy: c.Legacy, Enhanced: c.Enhanced,
+			Cause: "conflict: an operator decides", At: c.At,
+		})
+	}
 	return compared, differing, nil
 }
 
-// settle waits until the follower has missed nothing and has done what waits.
+// check compares keys on the side where each is followed.
+func (r *Reconciler) check(ctx context.Context, keys []locking.Key) (found []compare.Divergence, err error) {
+	for _, side := range sides {
+		if r.Router.Follower(side) == nil {
+			continue
+		}
+		more, err := r.Router.Check(ctx, side, keys)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, more...)
+	}
+	return found, nil
+}
+
+// settle waits until the followers have missed nothing and have done what waits.
 func (r *Reconciler) settle(ctx context.Context) error {
 	for {
-		state, backlog := r.State(), r.Follower.Backlog()
-		if state.Joined && backlog.InStep() {
-			if r.Follower.Drain(ctx) != nil {
-				return r.behind()
+		state := r.State()
+		if state.Joined && r.inStep() {
+			for _, side := range sides {
+				if f := r.Router.Follower(side); f != nil && f.Drain(ctx) != nil {
+					return r.behind()
+				}
 			}
 			return nil
 		}
@@ -103,10 +126,24 @@ func (r *Reconciler) settle(ctx context.Context) error {
 	}
 }
 
+func (r *Reconciler) inStep() bool {
+	for _, side := range sides {
+		if f := r.Router.Follower(side); f != nil && !f.Backlog().InStep() {
+			return false
+		}
+	}
+	return true
+}
+
 func (r *Reconciler) behind() error {
-	backlog := r.Follower.Backlog()
-	return fmt.Errorf("%w: %d changes wait and %d keys are not in step; try again, or with a longer --timeout",
-		ErrBehind, backlog.Pending, backlog.Dirty)
+	pending, dirty := 0, 0
+	for _, side := range sides {
+		if f := r.Router.Follower(side); f != nil {
+			pending += f.Backlog().Pending
+			dirty += f.Backlog().Dirty
+		}
+	}
+	return fmt.Errorf("%w: %d changes wait and %d keys are not in step; try again, or with a longer --timeout", ErrBehind, pending, dirty)
 }
 
 // suspects compares the listings of both stores and returns the keys on which
@@ -114,28 +151,28 @@ func (r *Reconciler) behind() error {
 func (r *Reconciler) suspects(ctx context.Context) (parts, int, error) {
 	var suspects parts
 	seed := maphash.MakeSeed()
-	authority := map[locking.Key]uint64{}
-	for record, err := range r.Router.Scan(ctx, locking.All) {
+	legacy := map[locking.Key]uint64{}
+	for record, err := range r.Legacy.Scan(ctx, locking.All) {
 		if err != nil {
-			return suspects, 0, fmt.Errorf("list the authority: %w", err)
+			return suspects, 0, fmt.Errorf("list legacy: %w", err)
 		}
-		authority[record.Key] = maphash.Bytes(seed, record.Value)
+		legacy[record.Key] = maphash.Bytes(seed, record.Value)
 	}
-	compared := len(authority)
+	compared := len(legacy)
 	for record, err := range r.Guard.Scan(ctx, locking.All) {
 		if err != nil {
-			return suspects, 0, fmt.Errorf("%w: list the follower: %w", ErrNoFollower, err)
+			return suspects, 0, fmt.Errorf("%w: list the enhanced store: %w", ErrNoFollower, err)
 		}
-		digest, both := authority[record.Key]
+		digest, both := legacy[record.Key]
 		if !both {
 			compared++
 		}
 		if !both || digest != maphash.Bytes(seed, record.Value) {
 			suspects.add(record.Key)
 		}
-		delete(authority, record.Key)
+		delete(legacy, record.Key)
 	}
-	for key := range authority {
+	for key := range legacy {
 		suspects.add(key)
 	}
 	return suspects, compared, nil
@@ -148,15 +185,31 @@ func (r *Reconciler) Repair(ctx context.Context, dry bool) (Verified, error) {
 	if err != nil || dry {
 		return v, err
 	}
-	keys := make([]locking.Key, len(v.Differing))
-	for i, d := range v.Differing {
-		if keys[i], err = locking.ParseKey(d.Record); err != nil {
-			return v, err
-		}
-	}
-	r.Follower.MarkRecorded(keys)
-	if err := r.catchUp(ctx, false); err != nil {
+	if err := r.makeEqual(ctx, v.Differing); err != nil {
 		return v, err
 	}
 	return v, r.settle(ctx)
+}
+
+// makeEqual makes records equal whose difference has been recorded. Conflicts
+// stay: Equalize passes over them.
+func (r *Reconciler) makeEqual(ctx context.Context, differing []compare.Divergence) error {
+	a, _ := r.Router.Assignment()
+	keys := map[shadow.Side][]locking.Key{}
+	for _, d := range differing {
+		key, err := locking.ParseKey(d.Record)
+		if err != nil {
+			return err
+		}
+		if side, followed := a.Follower(key.Route()); followed {
+			keys[side] = append(keys[side], key)
+		}
+	}
+	for side, part := range keys {
+		r.Router.Follower(side).MarkRecorded(part)
+		if err := r.catchUp(ctx, side, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +18,7 @@ const httpTimeout = 5 * time.Second
 // `lock_sidecar_prevented_total{fault="double_grant"}`. The test fails if the page holds a secret.
 func (p *Process) Metrics() map[string]float64 {
 	p.t.Helper()
-	status, body, err := get(p.t.Context(), "http://"+p.MetricsAddr+"/metrics")
+	status, body, err := get(p.t.Context(), "http://"+p.MetricsAddr+"/metrics", "")
 	if err != nil || status != http.StatusOK {
 		p.t.Fatalf("get metrics: status %d, %v", status, err)
 	}
@@ -51,14 +53,28 @@ func parseSeries(line string) (name string, value float64, err error) {
 	return line[:end], value, nil
 }
 
-// isReady says whether /readyz on the admin listener answers 200.
-func (p *Process) isReady(ctx context.Context) bool {
-	status, _, err := get(ctx, "http://"+p.AdminAddr+"/readyz")
+// isWell says whether a health endpoint on the admin listener answers 200.
+func (p *Process) isWell(ctx context.Context, path string) bool {
+	status, _, err := get(ctx, "http://"+p.AdminAddr+path, "")
 	return err == nil && status == http.StatusOK
 }
 
-// get keeps no connection open, so that tests may count goroutines and stop servers.
-func get(ctx context.Context, url string) (status int, body string, err error) {
+// Status returns the document of GET /api/v1/status: that of "status --json" without a process for each look. The error
+// is that of a sidecar that does not answer, or not with 200.
+func (p *Process) Status(ctx context.Context) (document string, err error) {
+	token, err := os.ReadFile(filepath.Join(p.DataDir, "admin.token"))
+	if err != nil {
+		return "", fmt.Errorf("read token: %w", err)
+	}
+	code, body, err := get(ctx, "http://"+p.AdminAddr+"/api/v1/status", strings.TrimSpace(string(token)))
+	if err == nil && code != http.StatusOK {
+		err = fmt.Errorf("get status: HTTP %d: %s", code, body)
+	}
+	return body, err
+}
+
+// get keeps no connection open, so that tests may count goroutines and stop servers. A token other than "" is presented.
+func get(ctx context.Context, url, token string) (status int, body string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -66,6 +82,9 @@ func get(ctx context.Context, url string) (status int, body string, err error) {
 		return 0, "", err
 	}
 	request.Close = true
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return 0, "", err

@@ -38,6 +38,8 @@ type Options struct {
 	// Failpoints starts a binary that has the build tag failpoints; Env says which fail.
 	Failpoints bool
 	Wrapper    []string // a command to run the binary under, which must exec it: {"strace", "-D", "-f", …}
+	// Unready is for a serve that may have no store to answer from: Start does not wait for /readyz, only for /startupz.
+	Unready bool
 }
 
 // Process is a running "lock-sidecar serve". Output, Running, PID, Signal and Ended are those of
@@ -52,7 +54,7 @@ type Process struct {
 	t testing.TB
 }
 
-// Start runs serve and returns when it is ready. When the test ends, a process that still runs is stopped, which must
+// Start runs serve and returns when it is ready, or has started if options.Unready. When the test ends, a process that still runs is stopped, which must
 // succeed as Stop says. A serve that is expected not to start is a case for Run.
 func Start(t testing.TB, options Options) *Process {
 	t.Helper()
@@ -85,7 +87,10 @@ func (p *Process) launch(binary string, options Options) bool {
 		"--listen", p.Addr, "--admin-listen", p.AdminAddr, "--metrics-listen", p.MetricsAddr)
 	argv = append(argv, options.Args...)
 	p.Process = process.Start(p.t, newCommand(p.t, argv, options.Env))
-	return p.awaitReady()
+	if options.Unready {
+		return p.await("/startupz")
+	}
+	return p.await("/readyz")
 }
 
 // newCommand prepares argv in a working directory of its own, so that no default path points into the checkout.
@@ -104,15 +109,15 @@ func newCommand(t testing.TB, argv, env []string) *exec.Cmd {
 	return cmd
 }
 
-// awaitReady waits until /readyz says 200 while the process runs.
-func (p *Process) awaitReady() bool {
+// await waits until a health endpoint says 200 while the process runs.
+func (p *Process) await(path string) bool {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), startTimeout)
 	defer cancel()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
-		ready := p.isReady(ctx)
+		ready := p.isWell(ctx, path)
 		switch {
 		case !p.Running() && strings.Contains(p.Output(), "address already in use"):
 			return false
@@ -123,7 +128,7 @@ func (p *Process) awaitReady() bool {
 		}
 		select {
 		case <-ctx.Done():
-			p.t.Fatalf("lock-sidecar not ready after %s:\n%s", startTimeout, p.Output())
+			p.t.Fatalf("lock-sidecar has no %s after %s:\n%s", path, startTimeout, p.Output())
 		case <-p.Ended():
 		case <-tick.C:
 		}

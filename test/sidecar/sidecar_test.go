@@ -1,7 +1,10 @@
 package sidecar_test
 
 import (
+	"encoding/json"
+	"maps"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -43,6 +46,23 @@ func TestSidecarIsStoppedWhenItsTestEnds(t *testing.T) {
 	})
 	require.Equal(t, 0, p.Wait())
 	require.NoDirExists(t, p.DataDir)
+}
+
+// Status is the document that the verb prints, and an error of a sidecar that is gone.
+func TestStatusIsTheDocumentOfTheVerb(t *testing.T) {
+	p := sidecar.Start(t, sidecar.Options{Unready: true})
+	document, err := p.Status(t.Context())
+	require.NoError(t, err)
+	var byAPI, byVerb map[string]any
+	require.NoError(t, json.Unmarshal([]byte(document), &byAPI))
+	stdout, _, code := p.Verb("status", "--json")
+	require.Zero(t, code)
+	require.NoError(t, json.Unmarshal([]byte(stdout), &byVerb))
+	require.Equal(t, slices.Sorted(maps.Keys(byVerb)), slices.Sorted(maps.Keys(byAPI)))
+
+	p.Stop()
+	_, err = p.Status(t.Context())
+	require.Error(t, err)
 }
 
 // Run keeps the two outputs of a verb apart and returns its exit code.

@@ -3,8 +3,9 @@
 -- ARGV[9] origin of the records, then ten a change:
 --   put|delete, member of the index, condition, its version|bytes|owner number, owner host, owner repo,
 --   raw, owner number ('' if it cannot be read), owner host, owner repo
--- Returns {seq, records written or deleted, conditions held 0|1, then four a change:
---   refused 0|1, raw before, version before ('0' if there was no record), version after ('0' if there is none)}.
+-- Returns {seq, records written or deleted, conditions held 0|1, then five a change:
+--   refused 0|1, raw before, version before ('0' if there was no record), foreign before 0|1,
+--   version after ('0' if there is none)}.
 -- Error reply PARTIAL: a write failed after another had been made; what is stored is not known.
 -- All conditions are decided before the first write: all changes or none.
 
@@ -30,7 +31,7 @@ end
 local function idle(c, r)
   local indexed = redis.call('ZSCORE', index, c.member)
   if c.verb == 'delete' then return r.exists == 0 and not indexed end
-  return r.exists == 1 and r.whole and indexed and r.raw == c.raw
+  return r.exists == 1 and r.foreign == 0 and indexed and r.raw == c.raw
     and r.owner_num == c.num and r.owner_host == c.host and r.owner_repo == c.repo
 end
 
@@ -45,7 +46,7 @@ for i = 3, #KEYS do
     condition = ARGV[a + 2], operand = ARGV[a + 3], if_host = ARGV[a + 4], if_repo = ARGV[a + 5],
     raw = ARGV[a + 6], num = ARGV[a + 7], host = ARGV[a + 8], repo = ARGV[a + 9],
   }
-  c.before = read_record(c.key)
+  c.before = read_record(c.key, me, head.taken)
   c.refused = not holds(c, c.before)
   if c.refused then held = 0 end
   c.idle = idle(c, c.before)
@@ -93,8 +94,9 @@ for _, c in ipairs(changes) do
       if c.before.whole and same_owner(c.before, c.num, c.host, c.repo) then
         fence, since = c.before.fence, c.before.acquired_at
       end
-      write('HSET', c.key, 'raw', c.raw, 'version', c.after, 'fence', fence, 'epoch', head.epoch, 'op', op,
-        'origin', origin, 'acquired_at', since, 'owner_num', c.num, 'owner_host', c.host, 'owner_repo', c.repo)
+      write('HSET', c.key, 'raw', c.raw, 'version', c.after, 'fence', fence, 'epoch', head.mine, 'op', op,
+        'origin', origin, 'acquired_at', since, 'owner_num', c.num, 'owner_host', c.host, 'owner_repo', c.repo,
+        'by', me, 'seal', seal_of(c.key, me, c.after, c.raw))
       write('ZADD', index, 0, c.member)
     end
   end
@@ -106,6 +108,7 @@ for _, c in ipairs(changes) do
   reply[#reply + 1] = c.refused and 1 or 0
   reply[#reply + 1] = c.before.raw
   reply[#reply + 1] = c.before.version
+  reply[#reply + 1] = c.before.foreign
   reply[#reply + 1] = c.after
 end
 return reply

@@ -1,0 +1,170 @@
+package embedded_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lock-sidecar/lock-sidecar/enhanced"
+	"github.com/lock-sidecar/lock-sidecar/locking"
+)
+
+// While a commit is on its way to the disk, reads of other keys are answered, and those of its keys wait for it.
+func TestReadsBesideACommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, t.TempDir(), 0)
+		put(t, s, lockA, "old")
+		put(t, s, lockB, "other")
+		land := s.Fly(lockA, []byte("new"))
+
+		r, err := s.Get(t.Context(), lockB)
+		require.NoError(t, err)
+		require.Equal(t, "other", string(r.Value))
+		require.Empty(t, scanned(t, s, "global/*"))
+		got := make(chan string)
+		go func() { r, _ := s.Get(t.Context(), lockA); got <- string(r.Value) }()
+		go func() { got <- scanned(t, s, "pr/acme/*")[lockA.String()] }()
+		synctest.Wait()
+		select {
+		case shown := <-got:
+			require.Fail(t, "what is not durable was shown", shown)
+		default:
+		}
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = s.Get(ctx, lockA)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		land(nil)
+		require.Equal(t, "new", <-got)
+		require.Equal(t, "new", <-got)
+	})
+}
+
+// A read that rests on a commit which fails shows nothing of it.
+func TestReadOfACommitThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, t.TempDir(), 0)
+		put(t, s, lockA, "old")
+		land := s.Fly(lockA, []byte("new"))
+		failed := make(chan error)
+		go func() { _, err := s.Get(t.Context(), lockA); failed <- err }()
+		synctest.Wait()
+		land(errors.New("no space left on device"))
+		require.ErrorIs(t, <-failed, locking.ErrStoreLost)
+		join(t, s, s.Known())
+	})
+}
+
+// Reads in durable mode do not wait for the turn.
+func TestReadsDoNotWaitForTheTurn(t *testing.T) {
+	s := open(t, t.TempDir(), 0)
+	put(t, s, lockA, "held")
+	release := s.Hold()
+	defer release()
+	require.Equal(t, map[string]string{lockA.String(): "held"}, all(t, s))
+}
+
+// Whatever is written meanwhile, a reader never sees a counter go back, nor one that was answered missing.
+func TestReadsBesideWritesNeverGoBack(t *testing.T) {
+	s := open(t, t.TempDir(), 0)
+	const rounds = 300
+	var answered [2]int
+	var mu sync.Mutex
+	var work sync.WaitGroup
+	keys := []locking.Key{lockA, command}
+	for w, key := range keys {
+		work.Go(func() {
+			for n := 1; n <= rounds; n++ {
+				if err := tryPut(s, key, fmt.Sprint(n)); err != nil {
+					t.Errorf("put: %v", err)
+					return
+				}
+				mu.Lock()
+				answered[w] = n
+				mu.Unlock()
+			}
+		})
+	}
+	for range 2 {
+		work.Go(func() {
+			for last := [2]int{}; last[0] < rounds || last[1] < rounds; {
+				for w, key := range keys {
+					mu.Lock()
+					floor := max(last[w], answered[w])
+					mu.Unlock()
+					r, err := s.Get(context.Background(), key)
+					if errors.Is(err, locking.ErrNotFound) && floor == 0 {
+						continue
+					}
+					n := 0
+					_, _ = fmt.Sscan(string(r.Value), &n)
+					if err != nil || n < floor {
+						t.Errorf("read %d after %d: %v", n, floor, err)
+						return
+					}
+					last[w] = n
+				}
+			}
+		})
+	}
+	work.Wait()
+}
+
+// SetDurable makes a follower an authority, whose answers rest on the disk, and back.
+func TestSetDurable(t *testing.T) {
+	s := open(t, t.TempDir(), never)
+	onDisk := func() map[string]string {
+		after := open(t, crashed(t, s), 0)
+		return all(t, after)
+	}
+	put(t, s, lockA, "behind")
+	require.Empty(t, onDisk())
+	require.NoError(t, s.SetDurable(t.Context(), true))
+	require.Len(t, onDisk(), 1, "what was done before is durable")
+	put(t, s, lockB, "at once")
+	require.Len(t, onDisk(), 2)
+	require.NoError(t, s.SetDurable(t.Context(), true))
+
+	require.NoError(t, s.SetDurable(t.Context(), false))
+	require.Equal(t, map[string]string{lockA.String(): "behind", lockB.String(): "at once"}, all(t, s))
+	before := s.LastTx()
+	put(t, s, command, "behind again")
+	require.Len(t, all(t, s), 3)
+	require.Equal(t, before, s.LastTx())
+}
+
+// A store that was opened as durable stays so.
+func TestSetDurableOfADurableStore(t *testing.T) {
+	s := open(t, t.TempDir(), 0)
+	require.NoError(t, s.SetDurable(t.Context(), false))
+	put(t, s, lockA, "held")
+	require.Len(t, all(t, open(t, crashed(t, s), 0)), 1)
+}
+
+// SetDurable after a commit that failed says so.
+func TestSetDurableSaysWhatWasLost(t *testing.T) {
+	s := open(t, t.TempDir(), never)
+	s.LimitSize(1)
+	require.NoError(t, tryPut(s, lockA, string(make([]byte, 1<<20))))
+	require.ErrorIs(t, s.SetDurable(t.Context(), true), locking.ErrUnknownResult)
+	require.ErrorIs(t, s.SetDurable(t.Context(), true), locking.ErrStoreLost)
+	require.NotEmpty(t, join(t, s, enhanced.Known{}).Lost)
+	require.NoError(t, s.SetDurable(t.Context(), true))
+}
+
+func scanned(t testing.TB, s locking.Store, match locking.Pattern) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for r, err := range s.Scan(context.Background(), match) {
+		require.NoError(t, err)
+		found[r.Key.String()] = string(r.Value)
+	}
+	return found
+}

@@ -1,0 +1,343 @@
+package cutover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lock-sidecar/lock-sidecar/client"
+	"github.com/lock-sidecar/lock-sidecar/compare"
+	"github.com/lock-sidecar/lock-sidecar/enhanced"
+	"github.com/lock-sidecar/lock-sidecar/internal/config"
+	"github.com/lock-sidecar/lock-sidecar/internal/reconcile"
+	"github.com/lock-sidecar/lock-sidecar/legacy"
+	"github.com/lock-sidecar/lock-sidecar/locking"
+	"github.com/lock-sidecar/lock-sidecar/shadow"
+)
+
+const (
+	// probeBudget is how long the enhanced store has to answer a probe before it is
+	// left. With the 400 ms of the operation that failed it is far below the 3 s
+	// after which Atlantis gives up.
+	probeBudget = 200 * time.Millisecond
+	// endBudget is how long commands under way may take to end when the enhanced
+	// store is left: 400 ms there and a second in legacy.
+	endBudget = 1500 * time.Millisecond
+	// persistBudget is how long atlantis.db may take to keep who answers.
+	persistBudget = time.Second
+	// spared is how long an enhanced store that failed and then answered a probe
+	// must do without another failure. Else it is left without asking.
+	spared = 5 * time.Second
+	// lookEvery is how often a keeper looks whether something is to be done.
+	lookEvery = 200 * time.Millisecond
+	// quietAfter is from when on an enhanced store that nobody asks is probed.
+	quietAfter = 2 * time.Second
+)
+
+// Options of a Keeper. All but Fitness, Cut and Registerer are required.
+type Options struct {
+	Router     *shadow.Router
+	Legacy     *legacy.Store
+	Enhanced   enhanced.Store
+	Reconciler *reconcile.Reconciler
+	Ledger     *compare.Ledger
+	Audit      func(Act) // keeps an act; must not fail
+	Whole      legacy.Whole
+	// Clean: the last run ended with both stores in step, and atlantis.db is what it
+	// was then.
+	Clean bool
+	// Want is the configured mode, for a first start.
+	Want      shadow.Assignment
+	Fallback  bool // legacy may take over
+	Breaker   config.Breaker
+	Readiness config.Readiness
+	Postpone  Postpone
+	// Fitness returns what speaks against the enhanced store's server as an
+	// authority, in sentences; nil: nothing to ask.
+	Fitness func(ctx context.Context) (unfit []string, err error)
+	Latency *shadow.Latency
+	// Cut cuts the enhanced store off, for a drill, until the function that it
+	// returns is called, which may be called twice.
+	Cut        func() (mend func())
+	Logger     hclog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Act is something that was done to who answers, for the audit log.
+type Act struct {
+	Name, Actor, Reason string
+	From, To            shadow.Assignment
+	Result              string // "" is done
+}
+
+// Operator and Itself are actors.
+const (
+	Operator = "operator"
+	Itself   = "lock-sidecar"
+)
+
+// Keeper owns who answers. All methods are safe for concurrent use.
+type Keeper struct {
+	Options
+	acts    chan struct{} // has an element while somebody prepares and makes a flip or a return
+	turn    chan struct{} // has an element while who answers is being changed
+	asked   atomic.Int64  // when the enhanced store last answered as the authority, Unix nanoseconds
+	metrics *metrics
+
+	mu        sync.Mutex
+	leaving   *departure
+	spare     time.Time   // when the enhanced store was last spared
+	downSince time.Time   // zero: it is not down
+	fallbacks []time.Time // of the last while, for damping
+	unkept    bool        // the enhanced store does not know who answers yet
+	unsure    bool        // atlantis.db may know another assignment than the one in force
+	running   sync.WaitGroup
+}
+
+// New returns a keeper that has decided nothing yet.
+func New(o Options) *Keeper {
+	k := &Keeper{Options: o, acts: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
+	k.metrics = newMetrics(o.Registerer, k)
+	return k
+}
+
+// Guard is the refusal of a change that could be made and should not be:
+// nothing has changed.
+type Guard struct {
+	Reason string
+	Unmet  []client.ReadinessItem
+}
+
+func (g *Guard) Error() string { return g.Reason }
+
+// refuse returns a *Guard.
+func refuse(format string, args ...any) error { return &Guard{Reason: fmt.Sprintf(format, args...)} }
+
+// ErrAway is returned where the enhanced store is needed and cannot be reached.
+var ErrAway = errors.New("enhanced store cannot be reached")
+
+// begin begins a flip or a return, of which there is one at a time. A failure of
+// the enhanced store does not wait for it.
+func (k *Keeper) begin(ctx context.Context) (end func(), err error) { return enter(ctx, k.acts) }
+
+// take gets the turn to change who answers, for a moment.
+func (k *Keeper) take(ctx context.Context) (leave func(), err error) { return enter(ctx, k.turn) }
+
+func enter(ctx context.Context, room chan struct{}) (leave func(), err error) {
+	select {
+	case room <- struct{}{}:
+		return func() { <-room }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", shadow.ErrHolding, ctx.Err())
+	}
+}
+
+// Flipping reports whether a flip or a return is under way.
+func (k *Keeper) Flipping() bool { return len(k.acts) > 0 }
+
+// DownSince is since when commands are refused, zero if they are not.
+func (k *Keeper) DownSince() time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.downSince
+}
+
+// Run looks after the enhanced store until ctx ends: it returns to it, revives
+// it, and lets it know who answers.
+func (k *Keeper) Run(ctx context.Context) {
+	defer k.running.Wait()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			k.look(ctx)
+		}
+	}
+}
+
+func (k *Keeper) look(ctx context.Context) {
+	if k.isUnsure() && !k.makeSure(ctx) {
+		return
+	}
+	a, down := k.Router.Assignment()
+	switch {
+	case down != nil:
+		k.revive(ctx)
+	case a.FallenBack:
+		k.comeBack(ctx)
+	}
+	if k.isUnkept() {
+		k.keepRemotely(ctx)
+	}
+}
+
+// Asked takes note that the enhanced store has answered as the authority.
+func (k *Keeper) Asked() { k.asked.Store(time.Now().UnixNano()) }
+
+// Watch looks whether an enhanced store that answers is still there, if nobody
+// has asked it lately.
+func (k *Keeper) Watch(ctx context.Context) error {
+	a, down := k.Router.Assignment()
+	if down != nil {
+		return down
+	}
+	if time.Since(time.Unix(0, k.asked.Load())) < quietAfter && k.Reconciler.State().Joined {
+		return nil
+	}
+	err := k.probe(ctx)
+	if err == nil {
+		k.Asked()
+		k.Reconciler.Back()
+		return nil
+	}
+	return k.Failed(ctx, a.Epoch, err)
+}
+
+func (k *Keeper) probe(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, probeBudget)
+	defer cancel()
+	return k.Enhanced.Probe(bounded)
+}
+
+// StandbyOn reports whether legacy is kept as a standby under an assignment.
+func (k *Keeper) standbyOn(a shadow.Assignment) bool {
+	return k.Fallback && !a.Shared && a.Mode != shadow.Enhanced && a.Answers(shadow.EnhancedSide)
+}
+
+// InStep makes legacy a whole standby when its follower has missed nothing.
+func (k *Keeper) InStep(ctx context.Context) error {
+	a, down := k.Router.Assignment()
+	if whole, _ := k.Router.Standby.Whole(); whole || down != nil || !k.standbyOn(a) || !k.Reconciler.State().Sole() {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, persistBudget)
+	defer cancel()
+	return k.Router.Standby.Restore(bounded, k.Router.ToLegacy, markContent(a))
+}
+
+// markContent is what the mark says for people.
+func markContent(a shadow.Assignment) string {
+	return fmt.Sprintf("atlantis.db has everything that the enhanced store %s has answered since epoch %d\n", a.StoreID, a.Epoch)
+}
+
+// SafeFallback reports whether legacy could take over now and nothing would be
+// lost, and why, or why not. It is not safe where legacy answers already.
+func (k *Keeper) SafeFallback() (safe bool, why string) {
+	a, _ := k.Router.Assignment()
+	whole, notWhole := k.Router.Standby.Whole()
+	why, safe = MayLeave(a, whole, k.Fallback, k.Reconciler.State().Sole())
+	switch {
+	case safe:
+		return true, "legacy has everything that was answered"
+	case a.Answers(shadow.EnhancedSide) && !whole && notWhole != "" && !a.Shared && k.Fallback && a.Mode != shadow.Enhanced:
+		why += " (" + notWhole + ")"
+	}
+	return false, why
+}
+
+func (k *Keeper) setUnkept(unkept bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.unkept = unkept
+}
+
+func (k *Keeper) isUnkept() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.unkept
+}
+
+// keepLocally makes atlantis.db know who answers. It is durable when it returns
+// nil; after an error it may be or not.
+func (k *Keeper) keepLocally(ctx context.Context, a shadow.Assignment) error {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
+	defer cancel()
+	if err := k.Legacy.SetMode(bounded, a.Encode()); err != nil {
+		if errors.Is(err, locking.ErrUnknownResult) {
+			k.mu.Lock()
+			k.unsure = true
+			k.mu.Unlock()
+		}
+		return fmt.Errorf("keep the mode in atlantis.db: %w", err)
+	}
+	return nil
+}
+
+func (k *Keeper) isUnsure() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.unsure
+}
+
+// makeSure makes atlantis.db know the assignment that is in force, under a later
+// epoch than any that it may know.
+func (k *Keeper) makeSure(ctx context.Context) bool {
+	leave, err := k.take(ctx)
+	if err != nil {
+		return false
+	}
+	defer leave()
+	a, down := k.Router.Assignment()
+	a.Epoch += 2
+	if err := k.keepLocally(ctx, a); err != nil {
+		return false
+	}
+	k.Router.Assign(a, down)
+	k.mu.Lock()
+	k.unsure = false
+	k.mu.Unlock()
+	k.setUnkept(true)
+	return true
+}
+
+// keepRemotely lets the enhanced store know who answers, now or later.
+func (k *Keeper) keepRemotely(ctx context.Context) {
+	a, _ := k.Router.Assignment()
+	if a.Mode == shadow.Legacy || !k.Reconciler.State().Joined {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, probeBudget)
+	defer cancel()
+	err := k.Enhanced.SetMode(bounded, a.Epoch, a.Encode())
+	if err != nil {
+		if errors.Is(err, locking.ErrStale) {
+			k.Logger.Error("the enhanced store keeps a later mode than atlantis.db: restart the sidecar, which decides what holds", "error", err)
+			k.setUnkept(false)
+		}
+		return
+	}
+	if now, _ := k.Router.Assignment(); now.Epoch == a.Epoch {
+		k.setUnkept(false)
+	}
+}
+
+// act logs and audits.
+func (k *Keeper) act(name, actor, reason string, from, to shadow.Assignment, result string) {
+	k.Audit(Act{Name: name, Actor: actor, Reason: reason, From: from, To: to, Result: result})
+	k.Logger.Info("mode changed", "act", name, "actor", actor, "from", Describe(from), "to", Describe(to), "epoch", to.Epoch,
+		"reason", locking.Printable(reason), "result", result)
+}
+
+// Describe is an assignment in a few words.
+func Describe(a shadow.Assignment) string {
+	text := string(a.Mode)
+	if a.Mode == shadow.Hybrid {
+		text += fmt.Sprintf(" %d%%", a.Percent)
+		if len(a.Repos) > 0 {
+			text += fmt.Sprintf(" and %d globs", len(a.Repos))
+		}
+	}
+	if a.FallenBack {
+		text += ", fallen back"
+	}
+	return text
+}

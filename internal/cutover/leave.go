@@ -1,0 +1,224 @@
+package cutover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lock-sidecar/lock-sidecar/client"
+	"github.com/lock-sidecar/lock-sidecar/internal/failpoint"
+	"github.com/lock-sidecar/lock-sidecar/locking"
+	"github.com/lock-sidecar/lock-sidecar/shadow"
+)
+
+// departure is one decision about an enhanced store that failed, for which many
+// commands may wait.
+type departure struct {
+	done chan struct{}
+	err  error // read after done
+}
+
+// ErrDown is what commands get that only the enhanced store could answer.
+var ErrDown = errors.New("the enhanced store does not answer, and legacy must not take over")
+
+func (k *Keeper) downError(why string) error {
+	return fmt.Errorf("%w: %s", ErrDown, why)
+}
+
+// Failed decides what becomes of the routes that the enhanced store answers, when
+// it has failed under an epoch: it is spared if it answers a probe, else legacy
+// takes over, if nothing is lost by that. It returns nil when commands can be
+// begun anew, or why they cannot.
+func (k *Keeper) Failed(ctx context.Context, epoch uint64, cause error) error {
+	k.mu.Lock()
+	d := k.leaving
+	if d == nil {
+		d = &departure{done: make(chan struct{})}
+		k.leaving = d
+		k.running.Go(func() {
+			d.err = k.decide(epoch, cause)
+			k.mu.Lock()
+			k.leaving = nil
+			k.mu.Unlock()
+			close(d.done)
+		})
+	}
+	k.mu.Unlock()
+	select {
+	case <-d.done:
+		return d.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (k *Keeper) decide(epoch uint64, cause error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*endBudget)
+	defer cancel()
+	leave, err := k.take(ctx)
+	if err != nil {
+		return k.downError("a change of the mode is under way")
+	}
+	defer leave()
+	a, down := k.Router.Assignment()
+	if a.Epoch != epoch || down != nil {
+		return down // it was decided already
+	}
+	k.Logger.Warn("enhanced store failed", "error", cause, "epoch", epoch)
+	enhanced := func(route string) bool { return a.Authority(route) == shadow.EnhancedSide }
+	if _, err := k.Router.Hold(enhanced, false); err != nil {
+		return k.downError(err.Error())
+	}
+	defer k.Router.Release()
+	failpoint.Hit("leave-held")
+	if k.answers(ctx, cause) {
+		if err := k.Router.Settle(true); err != nil {
+			k.Logger.Error("commands are refused", "error", err)
+		}
+		k.Asked()
+		k.Logger.Info("enhanced store answers again and is spared")
+		return nil
+	}
+	return k.leave(ctx, a, cause, Itself)
+}
+
+// answers reports whether the enhanced store answers a probe, and has not failed
+// just before.
+func (k *Keeper) answers(ctx context.Context, cause error) bool {
+	if errors.Is(cause, locking.ErrStoreLost) {
+		return false
+	}
+	if err := k.probe(ctx); err != nil {
+		k.Logger.Warn("enhanced store does not answer a probe", "error", err)
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	again := time.Since(k.spare) < spared
+	k.spare = time.Now()
+	return !again
+}
+
+// leave lets legacy answer, while commands are held, or refuses commands if that
+// could lose something.
+func (k *Keeper) leave(ctx context.Context, a shadow.Assignment, cause error, actor string) error {
+	err := k.tryLeave(ctx, a, cause, actor)
+	if err == nil {
+		return nil
+	}
+	down := k.downError(fmt.Sprintf("%v (%v)", err, cause))
+	k.Router.Assign(a, down)
+	k.Reconciler.Gone(cause)
+	k.mu.Lock()
+	if k.downSince.IsZero() {
+		k.downSince = time.Now()
+	}
+	k.mu.Unlock()
+	k.act("refuse", actor, err.Error(), a, a, "commands are refused: "+cause.Error())
+	return down
+}
+
+func (k *Keeper) tryLeave(ctx context.Context, a shadow.Assignment, cause error, actor string) error {
+	if isOthers(cause) {
+		return errors.New("another sidecar may write to it")
+	}
+	bounded, cancel := context.WithTimeout(ctx, endBudget)
+	defer cancel()
+	if err := k.Router.Emptied(bounded); err != nil {
+		return err
+	}
+	whole, _ := k.Router.Standby.Whole() // after the last command that could have said that it is not
+	if why, ok := MayLeave(a, whole, k.Fallback, k.Reconciler.State().Sole()); !ok {
+		return errors.New(why)
+	}
+	next := a
+	next.FallenBack, next.Manual, next.Epoch = true, actor == Operator, a.Epoch+1
+	next.Reason, next.At = cause.Error(), time.Now().UTC()
+	// What waits for legacy is what enhanced has refused, or answered already: done
+	// after the switch it could take a lock that legacy has just released.
+	err := k.Router.ToLegacy.Interrupt(bounded, func() (string, error) {
+		if err := k.keepLocally(ctx, next); err != nil {
+			return "", err
+		}
+		k.Router.ToLegacy.Forget()
+		return "", nil
+	})
+	if err != nil {
+		return fmt.Errorf("legacy cannot take over: %w", err)
+	}
+	failpoint.Hit("leave-kept")
+	k.toLegacy(next, "fell back: "+cause.Error())
+	failpoint.Hit("leave-switched")
+	k.Reconciler.Gone(cause)
+	k.Reconciler.Look()
+	k.mu.Lock()
+	k.fallbacks = append(k.fallbacks, time.Now())
+	k.mu.Unlock()
+	k.metrics.fallbacks.Inc()
+	k.Logger.Warn("falling back to legacy locking system", "epoch", next.Epoch, "error", cause)
+	k.act("fallback", actor, cause.Error(), a, next, "")
+	return nil
+}
+
+// toLegacy switches to an assignment under which legacy answers for all routes,
+// while commands are held.
+func (k *Keeper) toLegacy(next shadow.Assignment, why string) {
+	k.Router.ToLegacy.Forget()
+	k.Router.ToEnhanced.Suspect(why)
+	k.Router.Assign(next, nil)
+	_ = k.Router.Settle(false) // legacy answers: there is nothing to fail
+	k.setUnkept(true)
+	k.mu.Lock()
+	k.downSince = time.Time{}
+	k.mu.Unlock()
+}
+
+// FallBack lets legacy answer because an operator says so, until an operator says
+// otherwise.
+func (k *Keeper) FallBack(ctx context.Context, reason string) (client.ModeResult, error) {
+	began := time.Now()
+	err := k.fallBack(ctx, reason)
+	now, _ := k.Router.Assignment()
+	r := result(now, []string{Describe(now)}, nil, "")
+	r.HeldMS = ms(time.Since(began))
+	return r, err
+}
+
+func (k *Keeper) fallBack(ctx context.Context, reason string) error {
+	leave, err := k.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	a, down := k.Router.Assignment()
+	switch {
+	case a.FallenBack && !a.Manual:
+		next := a
+		next.Manual, next.Epoch, next.Reason, next.At = true, a.Epoch+1, reason, time.Now().UTC()
+		if err := k.keepLocally(ctx, next); err != nil {
+			return err
+		}
+		k.Router.Assign(next, nil)
+		k.act("fallback", Operator, reason, a, next, "")
+		return nil
+	case !a.Answers(shadow.EnhancedSide):
+		return refuse("legacy answers already")
+	case down != nil:
+		return refuse("%v", down)
+	}
+	if safe, why := k.SafeFallback(); !safe {
+		return refuse("no safe fallback: %s; nothing has changed", why)
+	}
+	enhanced := func(route string) bool { return a.Authority(route) == shadow.EnhancedSide }
+	if _, err := k.Router.Hold(enhanced, false); err != nil {
+		return err
+	}
+	defer k.Router.Release()
+	bounded, cancel := context.WithTimeout(ctx, holdLimit)
+	defer cancel()
+	if err := k.tryLeave(bounded, a, errors.New(reason), Operator); err != nil {
+		return refuse("%v; nothing has changed", err)
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package cutover
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lock-sidecar/lock-sidecar/locking"
+	"github.com/lock-sidecar/lock-sidecar/shadow"
+)
+
+// joinAtStart is how long a start waits for an enhanced store that answered last,
+// and lookAtStart for one that only followed: it may know of a later mode.
+const (
+	joinAtStart = 2 * time.Second
+	lookAtStart = 500 * time.Millisecond
+)
+
+// Start decides how to go on, keeps that, and lets the router know, before the
+// first command. A *Refusal says that a person has to decide.
+func (k *Keeper) Start(ctx context.Context) error {
+	f, err := k.find(ctx)
+	if err != nil {
+		return err
+	}
+	r, err := Resume(f, time.Now().UTC())
+	if err != nil {
+		return err
+	}
+	for _, warning := range r.Warnings {
+		k.Logger.Warn(warning)
+	}
+	if r.ResetEvidence != "" {
+		k.Ledger.Reset(cmp.Or(f.StoreID, k.Ledger.Totals().StoreID), r.ResetEvidence)
+	}
+	a := r.Assignment
+	if r.Persist || f.Local.Epoch == 0 {
+		if err := k.keepLocally(ctx, a); err != nil {
+			return err
+		}
+		if !a.Same(f.Local) {
+			k.act("start", Itself, a.Reason, f.Local, a, "")
+		}
+	}
+	if err := k.arm(ctx, a, r.Whole); err != nil {
+		return err
+	}
+	k.setUnkept(true)
+	var down error
+	if r.Down != "" {
+		down = k.downError(r.Down)
+		k.Logger.Error("commands are refused", "reason", r.Down)
+	}
+	if f.TookOver && a.FallenBack {
+		k.Router.Distrust()
+	}
+	k.Router.Assign(a, down)
+	k.tell(a)
+	return nil
+}
+
+// arm prepares the standby, the follower of legacy and the enhanced store for an
+// assignment, before the first command.
+func (k *Keeper) arm(ctx context.Context, a shadow.Assignment, whole bool) error {
+	if !a.Answers(shadow.EnhancedSide) {
+		return k.Router.Standby.Off("legacy answers")
+	}
+	if err := k.Enhanced.SetDurable(ctx, true); err != nil && k.Reconciler.State().Joined {
+		return fmt.Errorf("make the enhanced store durable: %w", err)
+	}
+	switch {
+	case !k.standbyOn(a):
+		err := k.Router.Standby.Off(noStandby(a))
+		if err == nil && a.Mode != shadow.Enhanced {
+			k.Router.ToLegacy.MarkAll("legacy is no standby and may lack changes")
+		}
+		return err
+	case whole && k.Reconciler.State().Joined:
+		return k.Router.Standby.Declare(markContent(a))
+	case whole: // the mark stays as it was found: nobody has answered since
+		return nil
+	}
+	k.Router.ToLegacy.MarkAll("the last run did not end in step")
+	return k.Router.Standby.Alone("it is being made equal after a start")
+}
+
+func noStandby(a shadow.Assignment) string {
+	switch {
+	case a.Mode == shadow.Enhanced:
+		return "legacy is retired"
+	case a.Shared:
+		return "other sidecars use the store too"
+	}
+	return "legacy-fallback is off"
+}
+
+// find looks at what the run before has left.
+func (k *Keeper) find(ctx context.Context) (Found, error) {
+	f := Found{
+		Foreign: k.Legacy.Opened().Foreign, Whole: k.Whole.Is(), Clean: k.Clean, FallbackOn: k.Fallback, Want: k.Want,
+	}
+	document, err := k.Legacy.Mode()
+	if err == nil {
+		f.Local, err = shadow.DecodeAssignment(document)
+	}
+	if err != nil {
+		return f, err
+	}
+	counts, err := k.Legacy.Count()
+	if err != nil {
+		return f, err
+	}
+	for _, n := range counts {
+		f.LegacyRecords += n
+	}
+	if f.Local.Mode == shadow.Legacy || f.Local.Epoch == 0 && k.Want.Mode == shadow.Legacy {
+		f.JoinErr = errors.New("not looked at in mode legacy")
+		return f, nil
+	}
+	return k.findEnhanced(ctx, f)
+}
+
+// findEnhanced looks at the enhanced store, for a moment if it is not there.
+func (k *Keeper) findEnhanced(ctx context.Context, f Found) (Found, error) {
+	patience := joinAtStart
+	if f.Local.Epoch > 0 && !f.Local.Answers(shadow.EnhancedSide) {
+		patience = lookAtStart
+	}
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if f.JoinErr = k.Reconciler.Join(bounded); f.JoinErr != nil {
+		return f, nil
+	}
+	state := k.Reconciler.State()
+	f.Joined, f.StoreID, f.Founded = true, state.StoreID, state.Founded
+	f.Sole, f.Guest, f.TookOver = state.Sole(), !state.Owner, state.TookOver
+	document, err := k.Enhanced.Mode(bounded)
+	if err == nil {
+		f.Remote, err = shadow.DecodeAssignment(document)
+	}
+	if err != nil {
+		return f, fmt.Errorf("read the mode that the enhanced store keeps: %w", err)
+	}
+	return f, nil
+}
+
+// tell logs what operators look for at a start.
+func (k *Keeper) tell(a shadow.Assignment) {
+	if k.Want.Mode != a.Mode {
+		k.Logger.Info("the mode that was kept is used, not the configured one", "mode", string(a.Mode), "configured", string(k.Want.Mode))
+	}
+	if a.Mode == shadow.Legacy {
+		k.Logger.Info("enhanced locking system disabled", "mode", string(a.Mode))
+		return
+	}
+	k.Logger.Info("enhanced locking enabled with legacy fallback", "mode", Describe(a), "epoch", a.Epoch)
+}
+
+// isOthers reports whether an error of the enhanced store says that it is, or
+// may be, somebody else's: then nothing is left to legacy.
+func isOthers(err error) bool {
+	return errors.Is(err, locking.ErrNotOwner) || errors.Is(err, locking.ErrStale)
+}

@@ -1,0 +1,159 @@
+package shadow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/lock-sidecar/lock-sidecar/internal/failpoint"
+)
+
+// standbyBudget is how long a command waits for legacy to have what the enhanced
+// store has decided. Then enhanced goes on alone.
+const standbyBudget = time.Second
+
+// ErrMark is what a write gets that the enhanced store may not do alone,
+// because the mark that legacy is whole cannot be taken away.
+var ErrMark = errors.New("legacy does not take the change and its mark as a whole standby cannot be removed; nothing is written until one of both works")
+
+// Mark says durably that legacy has everything that was answered OK.
+type Mark interface {
+	Set(content string) error
+	TakeAway() error
+}
+
+// Standby is legacy where the enhanced store answers: while it is whole, every
+// write that is answered OK is in legacy too, and a fallback loses nothing. The
+// mark on disk is there only while that is so.
+type Standby struct {
+	mark Mark
+	log  hclog.Logger
+
+	mu      sync.Mutex // held while the mark is written or removed
+	on      bool       // commands wait for legacy at all
+	waiting bool       // commands wait for legacy now
+	whole   bool
+	marked  bool   // the mark may be on disk
+	why     string // why it is not whole
+}
+
+// NewStandby returns a standby that is not whole, and whose mark may be there.
+func NewStandby(mark Mark, log hclog.Logger) *Standby {
+	return &Standby{mark: mark, log: log, marked: true, why: "not known to be whole yet"}
+}
+
+// Whole reports whether legacy has everything that was answered OK by the
+// enhanced store, and if not why not.
+func (s *Standby) Whole() (whole bool, why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.whole, s.why
+}
+
+// Declare says that legacy is whole, because both stores are known to be equal
+// while nobody writes. After an error it is not.
+func (s *Standby) Declare(content string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.set(content); err != nil {
+		return err
+	}
+	s.on, s.waiting, s.whole, s.why = true, true, true, ""
+	return nil
+}
+
+func (s *Standby) set(content string) error {
+	s.marked = true
+	if err := s.mark.Set(content); err != nil {
+		s.why = err.Error()
+		return err
+	}
+	return nil
+}
+
+// Off says that legacy is no standby, and why: the enhanced store answers alone
+// for good, or not at all. It returns an error if the mark is still there.
+func (s *Standby) Off(why string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.on = false
+	return s.drop(why)
+}
+
+// Alone says that the enhanced store goes on without legacy. It returns when the
+// mark is gone for good; after an error the write must not be answered OK.
+func (s *Standby) Alone(why string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.drop(why)
+}
+
+func (s *Standby) drop(why string) error {
+	if s.whole {
+		s.log.Warn("no safe fallback: legacy is not whole any more", "reason", why)
+	}
+	if s.whole || s.why == "" {
+		s.why = why
+	}
+	s.whole, s.waiting = false, false
+	if !s.marked {
+		return nil
+	}
+	failpoint.Hit("standby-before-mark-removed")
+	if err := s.mark.TakeAway(); err != nil {
+		return fmt.Errorf("%w: %w", ErrMark, err)
+	}
+	s.marked = false
+	failpoint.Hit("standby-mark-removed")
+	return nil
+}
+
+// mayWrite returns why the enhanced store must not write now: a mark that could
+// not be removed says that legacy is whole, and it is not.
+func (s *Standby) mayWrite() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.on || s.whole || !s.marked || s.waiting {
+		return nil
+	}
+	return s.drop(s.why)
+}
+
+// waits reports whether a command that has just told the follower has to wait.
+func (s *Standby) waits() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.on && s.waiting
+}
+
+// Restore makes legacy a whole standby again, once its follower has missed
+// nothing: from now on commands wait for legacy again, what nobody waited for is
+// drained, and then the mark is set. It returns nil and does nothing if a change
+// was missed meanwhile.
+func (s *Standby) Restore(ctx context.Context, f *Follower, content string) error {
+	s.mu.Lock()
+	s.on, s.waiting = true, true
+	s.mu.Unlock()
+	if err := f.Drain(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.waiting || s.whole {
+		return nil
+	}
+	if err := s.set(content); err != nil {
+		s.waiting = false
+		return errors.Join(err, s.drop(err.Error()))
+	}
+	if !f.Backlog().InStep() {
+		return s.drop("legacy missed a change while it was made whole")
+	}
+	s.whole, s.why = true, ""
+	s.log.Info("legacy is whole: a fallback is safe")
+	return nil
+}
