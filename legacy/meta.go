@@ -20,6 +20,7 @@ var (
 	ownBucket      = []byte("lock-sidecar")
 	versionsBucket = []byte("versions") // in ownBucket: wire key → version of the record, 8 bytes, big endian
 	metaKey        = []byte("meta")     // in ownBucket: meta, encoded
+	foreignKey     = []byte("foreign")  // in ownBucket: there from a foreign write on until SetMode has dealt with it
 )
 
 // meta is what our bucket says of the file. It is written by every commit.
@@ -97,7 +98,7 @@ func (s *Store) takeOver() (Opened, error) {
 			return err
 		}
 		foreign := ok && m.txid != uint64(tx.ID())-1
-		opened, s.openedAt = Opened{TookOver: !ok, Foreign: foreign}, m.position()
+		opened, s.openedAt = Opened{TookOver: !ok, Foreign: foreign || ok && tx.Bucket(ownBucket).Get(foreignKey) != nil}, m.position()
 		if !ok {
 			m = meta{store: newID(), owner: newID()}
 		}
@@ -113,7 +114,10 @@ func (s *Store) takeOver() (Opened, error) {
 				return fmt.Errorf("create bucket %s: %w", name, err)
 			}
 		}
-		return s.save(tx, m)
+		if err := s.save(tx, m); err != nil || !foreign {
+			return err
+		}
+		return tx.Bucket(ownBucket).Put(foreignKey, []byte{1})
 	})
 	if err != nil {
 		if errors.Is(err, ErrDamaged) {

@@ -3,6 +3,7 @@ package legacy
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
@@ -36,7 +37,8 @@ func (s *Store) Mode() ([]byte, error) {
 
 // SetMode keeps a document in the file, in our own bucket, where Atlantis does
 // not look. It is durable when SetMode returns nil; errors are those of Apply,
-// locking.ErrUnknownResult among them. No record gets a new version.
+// locking.ErrUnknownResult among them. No record gets a new version. A foreign
+// write that Open found is dealt with by it: the next Open does not tell of it.
 func (s *Store) SetMode(ctx context.Context, document []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -44,10 +46,38 @@ func (s *Store) SetMode(ctx context.Context, document []byte) error {
 	document = bytes.Clone(document) // bbolt keeps it until the commit
 	return s.submit(ctx, &request{act: func(tx *bolt.Tx, _ *meta, wrote *touched) error {
 		own := tx.Bucket(ownBucket)
-		if now := own.Get(modeKey); now != nil && bytes.Equal(now, document) {
+		if now := own.Get(modeKey); now != nil && bytes.Equal(now, document) && own.Get(foreignKey) == nil {
 			return nil
 		}
-		wrote.mode = true
-		return own.Put(modeKey, document)
+		return putMode(own, document, wrote)
 	}})
+}
+
+func putMode(own *bolt.Bucket, document []byte, wrote *touched) error {
+	wrote.mode = true
+	return errors.Join(own.Put(modeKey, document), own.Delete(foreignKey))
+}
+
+var noteKey = []byte("note") // in ownBucket: the note
+
+// NoteWith says what is kept beside the records, in the same transaction as every
+// change from now on: note is called for each commit.
+func (s *Store) NoteWith(note func() []byte) { s.note.Store(&note) }
+
+// Note returns what was kept beside the last change, nil if nothing was.
+func (s *Store) Note() (note []byte, err error) {
+	err = s.view(context.Background(), func(tx *bolt.Tx) error {
+		note = bytes.Clone(tx.Bucket(ownBucket).Get(noteKey))
+		return nil
+	})
+	return note, err
+}
+
+// putNote keeps the note in tx.
+func (s *Store) putNote(tx *bolt.Tx) error {
+	note := s.note.Load()
+	if note == nil {
+		return nil
+	}
+	return tx.Bucket(ownBucket).Put(noteKey, (*note)())
 }

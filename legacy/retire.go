@@ -70,7 +70,7 @@ func emptied(seq uint64, document []byte) act {
 		}
 		m.seq++
 		wrote.all, wrote.mode = true, true
-		return own.Put(modeKey, document)
+		return putMode(own, document, wrote)
 	}
 }
 

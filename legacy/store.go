@@ -45,6 +45,7 @@ type Store struct {
 	suspect atomic.Pointer[error]
 
 	flight  atomic.Pointer[flight]
+	note    atomic.Pointer[func() []byte]
 	queue   chan *request
 	visits  chan *visit
 	closing chan struct{}
@@ -56,7 +57,7 @@ type Store struct {
 type Opened struct {
 	Created  bool // there was no file, or one without a single byte
 	TookOver bool // the file was Atlantis's and had no bucket of ours
-	Foreign  bool // somebody else committed to the file since we last did
+	Foreign  bool // somebody else committed to the file since we last did, or since the last SetMode
 }
 
 var _ locking.Store = (*Store)(nil)

@@ -237,7 +237,7 @@ func (s *Store) run(tx *bolt.Tx, group []*request, m *meta) (wrote touched, err 
 		}
 	}
 	if !wrote.nothing() {
-		err = tx.Bucket(ownBucket).Put(metaKey, m.encode())
+		err = errors.Join(tx.Bucket(ownBucket).Put(metaKey, m.encode()), s.putNote(tx))
 	}
 	return wrote, err
 }

@@ -191,6 +191,16 @@ func (f *Follower) Dirty() []locking.Key {
 // that it is not the one it was.
 func (f *Follower) Dirtied() <-chan struct{} { return f.dirtied }
 
+// lacks reports whether the follower's store may lack a change of the key that is
+// not queued as such.
+func (f *Follower) lacks(key locking.Key) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, stained := f.dirt.keys[key]
+	_, dirty := f.dirt.dirty(key)
+	return stained || dirty
+}
+
 // miss marks the keys dirty. The caller holds the lock of f.
 func (f *Follower) miss(keys []locking.Key, why string) {
 	for _, key := range keys {

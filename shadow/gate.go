@@ -12,6 +12,16 @@ import (
 // ErrHolding is returned to whoever wants to hold routes while somebody else does.
 var ErrHolding = errors.New("another change of the mode is under way")
 
+// Unsure is why no command is answered by any store: it is not known durably
+// which one answers.
+type Unsure struct{ Cause error }
+
+func (u *Unsure) Error() string {
+	return "it could not be kept which store answers: " + u.Cause.Error()
+}
+
+func (u *Unsure) Unwrap() error { return u.Cause }
+
 // everyRoute stands for all routes, where a command lists records.
 const everyRoute = ""
 
@@ -22,7 +32,7 @@ type gate struct {
 	mu         sync.Mutex
 	assignment Assignment
 	moves      func(route string) bool // the routes that are held; nil: none
-	down       error                   // what commands get whose route the enhanced store answers; nil: it answers
+	down       error                   // what commands get whose route the enhanced store answers, if *Unsure all; nil: none
 	changed    chan struct{}           // closed when any of these changes
 	inside     map[string]int          // commands by route
 	left       chan struct{}           // closed when a command leaves; nil while nobody waits for one
@@ -47,6 +57,10 @@ func (g *gate) enter(ctx context.Context, routes ...string) (a Assignment, leave
 		g.mu.Lock()
 	}
 	defer g.mu.Unlock()
+	var unsure *Unsure
+	if errors.As(g.down, &unsure) {
+		return a, nil, g.down
+	}
 	if g.down != nil {
 		for _, route := range routes {
 			if route == everyRoute && g.assignment.Answers(EnhancedSide) || route != everyRoute && g.assignment.Authority(route) == EnhancedSide {

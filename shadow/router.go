@@ -131,6 +131,11 @@ func (r *Router) getEnhanced(ctx context.Context, a Assignment, key locking.Key)
 	if r.inDoubt(key) {
 		return locking.Record{}, errInDoubt
 	}
+	if r.ToLegacy.lacks(key) {
+		if err := r.Standby.mayAnswer(); err != nil {
+			return locking.Record{}, &refusal{err}
+		}
+	}
 	began := r.now()
 	record, err := r.Enhanced.Get(ctx, key)
 	if call := locking.CallOf(ctx); answered(err) && compared(call) {
@@ -271,7 +276,7 @@ func (r *Router) applyEnhanced(ctx context.Context, a Assignment, keys []locking
 	if slices.ContainsFunc(keys, r.inDoubt) {
 		return nil, errInDoubt
 	}
-	if err := r.Standby.mayWrite(); err != nil {
+	if err := r.Standby.mayAnswer(); err != nil {
 		return nil, &refusal{err}
 	}
 	began := r.now()
@@ -288,7 +293,7 @@ func (r *Router) applyEnhanced(ctx context.Context, a Assignment, keys []locking
 	if !wrote || !r.Standby.waits() {
 		return outcomes, nil
 	}
-	if err := r.followed(ctx, follows); err != nil {
+	if err := r.followed(keys, follows); err != nil {
 		return nil, err
 	}
 	failpoint.Hit("legacy-followed")
@@ -296,8 +301,8 @@ func (r *Router) applyEnhanced(ctx context.Context, a Assignment, keys []locking
 }
 
 // followed waits until legacy has a change. If it can't have it, the enhanced
-// store goes on alone.
-func (r *Router) followed(ctx context.Context, follows <-chan verdict) error {
+// store goes on alone. It takes no context: whoever comes next for the key relies on what is known then.
+func (r *Router) followed(keys []locking.Key, follows <-chan verdict) error {
 	why := "legacy had missed a change of the record"
 	if follows != nil {
 		clock := time.NewTimer(standbyBudget)
@@ -313,11 +318,10 @@ func (r *Router) followed(ctx context.Context, follows <-chan verdict) error {
 			}
 		case <-clock.C:
 			why = fmt.Sprintf("legacy took longer than %s", standbyBudget)
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", locking.ErrUnknownResult, ctx.Err())
 		}
 	}
 	if err := r.Standby.Alone(why); err != nil {
+		r.ToLegacy.lost(keys) // so that nobody is shown what legacy may lack
 		return &refusal{fmt.Errorf("%w: %w", locking.ErrUnknownResult, err)}
 	}
 	return nil
@@ -405,6 +409,14 @@ func (r *Router) inDoubt(key locking.Key) bool {
 	defer r.mu.Unlock()
 	_, doubt := r.doubt[key]
 	return doubt
+}
+
+// InDoubt reports whether it is not known of any record what the enhanced store
+// did, as the authority.
+func (r *Router) InDoubt() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.doubt) > 0
 }
 
 func (r *Router) setDoubt(keys []locking.Key) {

@@ -112,9 +112,10 @@ func (s *Standby) drop(why string) error {
 	return nil
 }
 
-// mayWrite returns why the enhanced store must not write now: a mark that could
-// not be removed says that legacy is whole, and it is not.
-func (s *Standby) mayWrite() error {
+// mayAnswer returns why the enhanced store must neither write now nor show what
+// legacy lacks: a mark that could not be removed says that legacy is whole, and it
+// is not.
+func (s *Standby) mayAnswer() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.on || s.whole || !s.marked || s.waiting {
@@ -146,12 +147,12 @@ func (s *Standby) Restore(ctx context.Context, f *Follower, content string) erro
 	if !s.waiting || s.whole {
 		return nil
 	}
+	if !f.Backlog().InStep() { // what is missed from now on is not answered before the mark is gone again
+		return s.drop("legacy missed a change while it was made whole")
+	}
 	if err := s.set(content); err != nil {
 		s.waiting = false
 		return errors.Join(err, s.drop(err.Error()))
-	}
-	if !f.Backlog().InStep() {
-		return s.drop("legacy missed a change while it was made whole")
 	}
 	s.whole, s.why = true, ""
 	s.log.Info("legacy is whole: a fallback is safe")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/lock-sidecar/lock-sidecar/breaker"
 	"github.com/lock-sidecar/lock-sidecar/compare"
+	"github.com/lock-sidecar/lock-sidecar/enhanced"
 	"github.com/lock-sidecar/lock-sidecar/internal/audit"
 	"github.com/lock-sidecar/lock-sidecar/internal/config"
 	"github.com/lock-sidecar/lock-sidecar/internal/cutover"
@@ -57,6 +59,8 @@ type mirror struct {
 	divergences *compare.Log
 	audit       *audit.Log
 	inStep      shadow.InStep
+	whole       legacy.Whole
+	noted       []byte // of the enhanced store, in atlantis.db at the start
 	legacy      *legacy.Store
 	log         hclog.Logger
 	cancel      context.CancelFunc
@@ -71,7 +75,12 @@ func newMirror(ctx context.Context, c *config.Config, store *legacy.Store, uncle
 	if err := m.open(c, registry, log); err != nil {
 		return nil, err
 	}
+	var err error
+	if m.noted, err = store.Note(); err != nil {
+		return nil, errors.Join(err, m.close())
+	}
 	m.connect(c, unclean, operations, registry, log)
+	store.NoteWith(m.note)
 	if unclean != "" {
 		m.log.Info("follower may lack changes, every record will be made equal", "reason", unclean)
 	} else {
@@ -139,24 +148,52 @@ func (m *mirror) connect(c *config.Config, unclean string, operations *metrics.O
 		Side: shadow.LegacySide, Store: bounded(m.legacy, followerBudget, log), Ledger: m.ledger, Metrics: operations, Logger: m.log,
 		Latency: latency, Abreast: legacyAbreast,
 	})
-	whole := legacy.WholeIn(dir)
+	m.whole = legacy.WholeIn(dir)
 	m.router = shadow.NewRouter(shadow.RouterOptions{
 		Legacy: m.legacy, Enhanced: bounded(m.backend, authorityBudget, log), ToEnhanced: m.toEnhanced, ToLegacy: m.toLegacy,
-		Standby: shadow.NewStandby(whole, log.Named("shadow")), Conflicts: m.conflicts,
+		Standby: shadow.NewStandby(m.whole, log.Named("shadow")), Conflicts: m.conflicts,
 		Failed: func(ctx context.Context, epoch uint64, cause error) error { return m.keeper.Failed(ctx, epoch, cause) },
 	})
 	m.reconciler = reconcile.New(reconcile.Options{
 		Router: m.router, Legacy: m.legacy, Store: m.backend, Guard: m.guard, Ledger: m.ledger,
 		Memory: reconcile.MemoryIn(dir), Logger: log.Named("reconcile"), Unclean: unclean,
+		Recall: m.recall, Check: func(ctx context.Context) error { return m.keeper.CheckMode(ctx) },
 		Watch:  func(ctx context.Context) error { return m.keeper.Watch(ctx) },
 		InStep: func(ctx context.Context) error { return m.keeper.InStep(ctx) },
 	})
 	m.keeper = cutover.New(cutover.Options{
 		Router: m.router, Legacy: m.legacy, Enhanced: m.backend, Reconciler: m.reconciler, Ledger: m.ledger, Audit: m.record,
-		Whole: whole, Clean: unclean == "", Want: wanted(c.Sidecar), Fallback: c.Locking.LegacyFallback, Breaker: c.Breaker,
+		TakeOver: c.Sidecar.TakeOver, Whole: m.whole, Clean: unclean == "", Want: wanted(c.Sidecar), Fallback: c.Locking.LegacyFallback, Breaker: c.Breaker,
 		Readiness: c.Sidecar.Readiness, Postpone: cutover.PostponeIn(dir), Fitness: m.backend.fitness(), Latency: latency,
 		Cut: m.backend.cutOff, Logger: log.Named("cutover"), Registerer: registry,
 	})
+}
+
+// What was seen of the enhanced store stands in atlantis.db too, in the same
+// transaction as each change: whatever it has answered is never taken for newer
+// than it is.
+func (m *mirror) note() []byte {
+	known := m.backend.Known()
+	if known.StoreID == "" { // not joined by this process: what is there stays
+		return m.noted
+	}
+	b, err := json.Marshal(known)
+	if err != nil {
+		panic(err) // it has nothing that could not be encoded
+	}
+	return b
+}
+
+// recall adds it to what is remembered, if it is about the same store.
+func (m *mirror) recall(known *enhanced.Known) {
+	var seen enhanced.Known
+	if json.Unmarshal(m.noted, &seen) != nil || seen.StoreID == "" || known.StoreID != "" && known.StoreID != seen.StoreID {
+		return
+	}
+	known.StoreID, known.Epoch, known.Guest = seen.StoreID, max(known.Epoch, seen.Epoch), known.Guest || seen.Guest
+	for p := range known.Seen {
+		known.Seen[p] = max(known.Seen[p], seen.Seen[p])
+	}
 }
 
 // wanted is the configured mode.
@@ -251,8 +288,11 @@ func (m *mirror) stop(began time.Time) {
 	m.running.Wait()
 	backlog := m.backlog()
 	_, follows := a.Follower("")
-	inStep := follows && down == nil && backlog.Clean() && state.Joined && len(m.conflicts.List()) == 0
+	inStep := follows && down == nil && !m.router.InDoubt() && backlog.Clean() && state.Joined && len(m.conflicts.List()) == 0
 	err := m.close()
+	if err == nil && inStep && a.Answers(shadow.EnhancedSide) && !a.Shared && state.Sole() {
+		err = m.whole.Set("atlantis.db had everything at the last stop\n")
+	}
 	if err == nil && inStep {
 		err = m.leaveNote()
 	}

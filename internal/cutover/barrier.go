@@ -136,7 +136,11 @@ func (k *Keeper) move(ctx context.Context, p *passage, mismatches uint64) error 
 		return refuse("the enhanced store failed meanwhile")
 	}
 	failpoint.Hit("flip-drained")
-	if k.standbyOn(p.to) {
+	if k.standbyOn(p.to) && k.standbyOn(p.from) {
+		if whole, why := k.Router.Standby.Whole(); !whole {
+			return refuse("legacy is not whole any more, nothing has changed: %s", why)
+		}
+	} else if k.standbyOn(p.to) {
 		if err := k.Router.Standby.Declare(markContent(p.to)); err != nil {
 			return fmt.Errorf("mark legacy as whole: %w", err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lock-sidecar/lock-sidecar/client"
 	"github.com/lock-sidecar/lock-sidecar/internal/failpoint"
+	"github.com/lock-sidecar/lock-sidecar/locking"
 	"github.com/lock-sidecar/lock-sidecar/shadow"
 )
 
@@ -220,6 +221,9 @@ func (k *Keeper) step(ctx context.Context, to shadow.Assignment, r Request) (*pa
 	if to.Answers(shadow.EnhancedSide) && !to.Shared && !k.Reconciler.State().Owner {
 		return nil, refuse("the enhanced store belongs to another sidecar; only its owner decides about the mode")
 	}
+	if err := k.awaitWhole(ctx, a, to); err != nil {
+		return nil, err
+	}
 	p := &passage{from: a, to: to, quiet: r.AtQuiet}
 	if err := k.pass(ctx, p); err != nil {
 		return p, err
@@ -278,37 +282,65 @@ func (k *Keeper) awaitFollower(ctx context.Context, side shadow.Side) error {
 	}
 }
 
-// startFollowing lets the enhanced store follow legacy, from mode legacy on.
-func (k *Keeper) startFollowing(ctx context.Context, to shadow.Assignment) error {
-	if err := k.keepLocally(ctx, to); err != nil {
-		return err
+// awaitWhole waits until legacy is whole, where it is a standby already: while
+// it is not, commands that nothing holds do not wait for it.
+func (k *Keeper) awaitWhole(ctx context.Context, a, to shadow.Assignment) error {
+	for k.standbyOn(a) && k.standbyOn(to) {
+		whole, why := k.Router.Standby.Whole()
+		if whole {
+			break
+		}
+		k.Reconciler.Look()
+		if sleep(ctx, 20*time.Millisecond) != nil {
+			return refuse("legacy is not whole, nothing has changed: %s", why)
+		}
 	}
-	k.Router.ToEnhanced.Suspect("mode legacy: nobody followed")
-	k.Router.Assign(to, nil)
-	k.setUnkept(true)
-	k.Reconciler.Look()
 	return nil
 }
 
-// stopFollowing leaves the enhanced store as it is, from mode shadow on.
+// startFollowing lets the enhanced store follow legacy, from mode legacy on.
+func (k *Keeper) startFollowing(ctx context.Context, to shadow.Assignment) error {
+	return k.alone(ctx, func(ctx context.Context) error {
+		if err := k.keepLocally(ctx, to); err != nil {
+			return err
+		}
+		k.Router.ToEnhanced.Suspect("mode legacy: nobody followed")
+		k.Router.Assign(to, nil)
+		k.setUnkept(true)
+		k.Reconciler.Look()
+		return nil
+	})
+}
+
+// alone makes a change while no command is under way: one that nobody follows
+// must not end under an assignment in which somebody does.
+func (k *Keeper) alone(ctx context.Context, change func(context.Context) error) error {
+	if _, err := k.Router.Hold(func(string) bool { return true }, false); err != nil {
+		return err
+	}
+	defer k.Router.Release()
+	bounded, cancel := context.WithTimeout(ctx, holdLimit)
+	defer cancel()
+	if err := k.Router.Emptied(bounded); err != nil {
+		return k.gaveUp(err)
+	}
+	return change(bounded)
+}
+
+// stopFollowing leaves the enhanced store as it is, from mode shadow on. It is
+// told so: nobody will ask it any more.
 func (k *Keeper) stopFollowing(ctx context.Context, to shadow.Assignment) error {
-	k.keepBeforehand(ctx, to)
 	if err := k.keepLocally(ctx, to); err != nil {
 		return err
+	}
+	bounded, cancel := context.WithTimeout(ctx, probeBudget)
+	defer cancel()
+	if k.Reconciler.State().Joined {
+		_ = k.Enhanced.SetMode(bounded, to.Epoch, to.Encode()) // atlantis.db knows it, and decides
 	}
 	k.Router.Assign(to, nil)
 	k.setUnkept(false)
 	return nil
-}
-
-// keepBeforehand lets the enhanced store know of a mode in which nobody will ask
-// it any more.
-func (k *Keeper) keepBeforehand(ctx context.Context, to shadow.Assignment) {
-	bounded, cancel := context.WithTimeout(ctx, probeBudget)
-	defer cancel()
-	if k.Reconciler.State().Joined {
-		_ = k.Enhanced.SetMode(bounded, to.Epoch, to.Encode()) // atlantis.db knows the same epoch, and decides
-	}
 }
 
 // retire empties atlantis.db, after a backup, so that nobody ever trusts what
@@ -327,13 +359,12 @@ func (k *Keeper) retire(ctx context.Context, a, to shadow.Assignment) error {
 	backup, err := k.Legacy.Retire(ctx, to.Encode(), name)
 	failpoint.Hit("retire-kept")
 	if err != nil {
-		a.Epoch = to.Epoch + 1
-		if kept := k.keepLocally(ctx, a); kept != nil {
-			err = errors.Join(err, kept)
+		if errors.Is(err, locking.ErrUnknownResult) {
+			k.setUnsure(err)
 		}
-		k.Router.ToLegacy.Suspect("legacy was not retired after all")
-		k.Router.Assign(a, nil)
-		return fmt.Errorf("retire legacy: %w", err)
+		a.Epoch = to.Epoch + 1
+		return errors.Join(fmt.Errorf("retire legacy: %w", err),
+			k.inTurn(ctx, to, func() error { return k.reinstate(context.WithoutCancel(ctx), a) }))
 	}
 	k.Router.ToLegacy.Forget()
 	k.setUnkept(true)
@@ -344,59 +375,47 @@ func (k *Keeper) retire(ctx context.Context, a, to shadow.Assignment) error {
 // stopStandby lets the enhanced store answer alone. Atlantis.db goes on to say
 // mode primary, without the mark, until it is empty.
 func (k *Keeper) stopStandby(ctx context.Context, to shadow.Assignment) error {
-	if _, err := k.Router.Hold(func(string) bool { return true }, false); err != nil {
-		return err
-	}
-	defer k.Router.Release()
-	bounded, cancel := context.WithTimeout(ctx, holdLimit)
-	defer cancel()
-	if err := k.Router.Emptied(bounded); err != nil {
-		return k.gaveUp(err)
-	}
-	if err := k.Router.ToLegacy.Drain(bounded); err != nil {
-		return k.gaveUp(err)
-	}
-	if err := k.Router.Standby.Off("legacy is being retired"); err != nil {
-		return err
-	}
-	failpoint.Hit("retire-unmarked")
-	k.Router.Assign(to, nil)
-	return nil
+	return k.alone(ctx, func(ctx context.Context) error {
+		if err := k.Router.ToLegacy.Drain(ctx); err != nil {
+			return k.gaveUp(err)
+		}
+		if err := k.Router.Standby.Off("legacy is being retired"); err != nil {
+			return err
+		}
+		failpoint.Hit("retire-unmarked")
+		k.Router.Assign(to, nil)
+		return nil
+	})
 }
 
 // reinstate lets legacy follow again after it was retired. It is filled anew, and
 // whole after that.
 func (k *Keeper) reinstate(ctx context.Context, to shadow.Assignment) error {
-	if err := k.keepLocally(ctx, to); err != nil {
-		return err
-	}
-	k.Router.ToLegacy.Suspect("legacy was retired")
-	if err := k.Router.Standby.Alone("legacy is being filled anew"); err != nil {
-		return err
-	}
-	k.Router.Assign(to, nil)
-	k.setUnkept(true)
-	k.Reconciler.Look()
-	return nil
+	return k.alone(ctx, func(ctx context.Context) error {
+		if err := k.Router.Standby.Alone("legacy is being filled anew"); err != nil {
+			return err
+		}
+		if err := k.keepLocally(ctx, to); err != nil {
+			return err
+		}
+		k.Router.ToLegacy.Suspect("legacy was retired")
+		k.Router.Assign(to, nil)
+		k.setUnkept(true)
+		k.Reconciler.Look()
+		return nil
+	})
 }
 
 // giveUpEnhanced goes on with atlantis.db for good, from a fallback or because an
 // operator says so.
 func (k *Keeper) giveUpEnhanced(ctx context.Context, to shadow.Assignment) error {
-	if _, err := k.Router.Hold(func(string) bool { return true }, false); err != nil {
-		return err
-	}
-	defer k.Router.Release()
-	bounded, cancel := context.WithTimeout(ctx, endBudget)
-	defer cancel()
-	if err := k.Router.Emptied(bounded); err != nil {
-		return k.gaveUp(err)
-	}
-	if err := k.keepLocally(ctx, to); err != nil {
-		return err
-	}
-	k.toLegacy(to, "the enhanced store was given up")
-	return nil
+	return k.alone(ctx, func(ctx context.Context) error {
+		if err := k.keepLocally(ctx, to); err != nil {
+			return err
+		}
+		k.toLegacy(to, "the enhanced store was given up")
+		return nil
+	})
 }
 
 func result(a shadow.Assignment, steps []string, moved []*passage, warning string) client.ModeResult {

@@ -55,6 +55,7 @@ type Options struct {
 	// Want is the configured mode, for a first start.
 	Want      shadow.Assignment
 	Fallback  bool // legacy may take over
+	TakeOver  bool // the enhanced store is to become this sidecar's
 	Breaker   config.Breaker
 	Readiness config.Readiness
 	Postpone  Postpone
@@ -97,6 +98,7 @@ type Keeper struct {
 	fallbacks []time.Time // of the last while, for damping
 	unkept    bool        // the enhanced store does not know who answers yet
 	unsure    bool        // atlantis.db may know another assignment than the one in force
+	before    error       // why commands were refused before that
 	running   sync.WaitGroup
 }
 
@@ -256,16 +258,15 @@ func (k *Keeper) isUnkept() bool {
 	return k.unkept
 }
 
-// keepLocally makes atlantis.db know who answers. It is durable when it returns
-// nil; after an error it may be or not.
+// keepLocally makes atlantis.db know who answers, and what was seen of the
+// enhanced store. It is durable when it returns nil. After an error of which
+// nobody knows what it left, no command is answered until that is mended.
 func (k *Keeper) keepLocally(ctx context.Context, a shadow.Assignment) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
 	defer cancel()
 	if err := k.Legacy.SetMode(bounded, a.Encode()); err != nil {
 		if errors.Is(err, locking.ErrUnknownResult) {
-			k.mu.Lock()
-			k.unsure = true
-			k.mu.Unlock()
+			k.setUnsure(err)
 		}
 		return fmt.Errorf("keep the mode in atlantis.db: %w", err)
 	}
@@ -278,6 +279,18 @@ func (k *Keeper) isUnsure() bool {
 	return k.unsure
 }
 
+// setUnsure refuses every command until atlantis.db knows who answers: whoever
+// answered now might not be who answers after a crash.
+func (k *Keeper) setUnsure(cause error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	a, down := k.Router.Assignment()
+	if !k.unsure {
+		k.unsure, k.before = true, down
+	}
+	k.Router.Assign(a, &shadow.Unsure{Cause: cause})
+}
+
 // makeSure makes atlantis.db know the assignment that is in force, under a later
 // epoch than any that it may know.
 func (k *Keeper) makeSure(ctx context.Context) bool {
@@ -286,15 +299,16 @@ func (k *Keeper) makeSure(ctx context.Context) bool {
 		return false
 	}
 	defer leave()
-	a, down := k.Router.Assignment()
+	a, _ := k.Router.Assignment()
 	a.Epoch += 2
 	if err := k.keepLocally(ctx, a); err != nil {
 		return false
 	}
-	k.Router.Assign(a, down)
 	k.mu.Lock()
 	k.unsure = false
+	before := k.before
 	k.mu.Unlock()
+	k.Router.Assign(a, before)
 	k.setUnkept(true)
 	return true
 }

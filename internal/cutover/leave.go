@@ -108,7 +108,7 @@ func (k *Keeper) leave(ctx context.Context, a shadow.Assignment, cause error, ac
 		return nil
 	}
 	down := k.downError(fmt.Sprintf("%v (%v)", err, cause))
-	k.Router.Assign(a, down)
+	k.setDown(a, down)
 	k.Reconciler.Gone(cause)
 	k.mu.Lock()
 	if k.downSince.IsZero() {
@@ -117,6 +117,18 @@ func (k *Keeper) leave(ctx context.Context, a shadow.Assignment, cause error, ac
 	k.mu.Unlock()
 	k.act("refuse", actor, err.Error(), a, a, "commands are refused: "+cause.Error())
 	return down
+}
+
+// setDown refuses commands of the enhanced store's routes, or leaves it to
+// makeSure to do so.
+func (k *Keeper) setDown(a shadow.Assignment, down error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.unsure {
+		k.before = down
+		return
+	}
+	k.Router.Assign(a, down)
 }
 
 func (k *Keeper) tryLeave(ctx context.Context, a shadow.Assignment, cause error, actor string) error {

@@ -192,7 +192,7 @@ func (f Found) legacyAnswers(last shadow.Assignment, ofStore bool, now time.Time
 // for all.
 func (f Found) enhancedAnswers(last shadow.Assignment, ofStore bool, now time.Time) Resumption {
 	r := Resumption{Assignment: last}
-	whole := (f.Whole || f.Clean) && !ofStore
+	whole := (f.Whole || f.Clean) && !ofStore // what ended in step has everything, mark or not
 	ours := !errors.Is(f.JoinErr, locking.ErrNotOwner) && !errors.Is(f.JoinErr, locking.ErrStale)
 	switch {
 	case !f.Joined:
@@ -213,7 +213,7 @@ func (f Found) enhancedAnswers(last shadow.Assignment, ofStore bool, now time.Ti
 		}
 		return f.fromLegacy(last, now, "the enhanced store is not the one it was")
 	default:
-		r.Whole = whole && f.Clean && f.Sole && !f.TookOver && last.Mode != shadow.Enhanced
+		r.Whole = f.Whole && !ofStore && f.Clean && f.Sole && !f.TookOver && last.Mode != shadow.Enhanced
 		if f.TookOver || f.Local.Epoch == 0 { // whoever was here before must see that somebody came after
 			r.Assignment.Epoch, r.Assignment.At, r.Assignment.Reason = max(f.Local.Epoch, last.Epoch)+1, now, "taken over"
 		}

@@ -117,6 +117,7 @@ func TestAStartGoesOnFromWhatItFinds(t *testing.T) {
 		"primary, away after a crash":  {joined(primary, away, crashed), goesOn{mode: shadow.Primary, epoch: 6, fallen: true, whole: true, persisted: true}},
 		"hybrid, away":                 {joined(in(shadow.Hybrid, 5), away), goesOn{mode: shadow.Hybrid, epoch: 6, fallen: true, whole: true, persisted: true}},
 		"primary, away, not whole":     {joined(primary, away, notWhole), goesOn{mode: shadow.Primary, epoch: 5, down: "lacks changes"}},
+		"primary, away, in step":       {joined(primary, away, func(f *cutover.Found) { f.Whole = false }), goesOn{mode: shadow.Primary, epoch: 6, fallen: true, whole: true, persisted: true}},
 		"primary, away, no fallback":   {joined(primary, away, noFallback), goesOn{mode: shadow.Primary, epoch: 5, down: "legacy-fallback is off", whole: true}},
 		"primary, away, shared":        {joined(in(shadow.Primary, 5, shared), away), goesOn{mode: shadow.Primary, epoch: 5, down: "other sidecars", whole: true}},
 		"primary, somebody else's now": {joined(primary, notOurs), goesOn{mode: shadow.Primary, epoch: 5, down: "another sidecar"}},
@@ -268,7 +269,7 @@ func judge(f cutover.Found, r cutover.Resumption) string {
 	if f.Joined && (f.Remote.Epoch > f.Local.Epoch || f.Guest) {
 		last, stale = f.Remote, true
 	}
-	mayLeave := !stale && f.Whole && !last.Shared && last.Mode != shadow.Enhanced
+	mayLeave := !stale && (f.Whole || f.Clean && !f.Foreign) && !last.Shared && last.Mode != shadow.Enhanced
 	chosen := f.Foreign && f.Founded && f.StoreID != last.StoreID
 	a := r.Assignment
 	for _, route := range []string{"global", "acme/infra", "other/repo"} {
@@ -291,7 +292,7 @@ func judge(f cutover.Found, r cutover.Resumption) string {
 	switch {
 	case r.Down != "" && (r.Persist || !a.Same(last)):
 		return "what is refused is changed"
-	case r.Whole && answers && last.Epoch > 0 && (!f.Whole || stale):
+	case r.Whole && answers && last.Epoch > 0 && (!f.Whole && !f.Clean || stale):
 		return "legacy is called whole and is not"
 	case r.Whole && answers && r.Down == "" && last.Epoch > 0 && (!f.Clean || !f.Sole || f.TookOver):
 		return "legacy is called whole after somebody may have read what it lacks"

@@ -36,6 +36,11 @@ func (k *Keeper) Start(ctx context.Context) error {
 		k.Ledger.Reset(cmp.Or(f.StoreID, k.Ledger.Totals().StoreID), r.ResetEvidence)
 	}
 	a := r.Assignment
+	if !r.Whole { // before anything says that the enhanced store may be left
+		if err := k.Whole.TakeAway(); err != nil {
+			return fmt.Errorf("take the mark away that legacy is whole: %w", err)
+		}
+	}
 	if r.Persist || f.Local.Epoch == 0 {
 		if err := k.keepLocally(ctx, a); err != nil {
 			return err
@@ -130,6 +135,14 @@ func (k *Keeper) findEnhanced(ctx context.Context, f Found) (Found, error) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if k.TakeOver && f.Local.Answers(shadow.EnhancedSide) {
+		// Another sidecar may have answered from the store since the mark was set. It
+		// must be gone before the store is ours, or a crash finds both.
+		f.Whole, f.Clean = false, false
+		if err := k.Whole.TakeAway(); err != nil {
+			return f, fmt.Errorf("take the mark away that legacy is whole: %w", err)
+		}
+	}
 	if f.JoinErr = k.Reconciler.Join(bounded); f.JoinErr != nil {
 		return f, nil
 	}
@@ -156,6 +169,29 @@ func (k *Keeper) tell(a shadow.Assignment) {
 		return
 	}
 	k.Logger.Info("enhanced locking enabled with legacy fallback", "mode", Describe(a), "epoch", a.Epoch)
+}
+
+// CheckMode returns an error if the enhanced store keeps a later mode than this
+// sidecar, or another under the same epoch: then it must not be made equal to
+// atlantis.db, which is older.
+func (k *Keeper) CheckMode(ctx context.Context) error {
+	a, _ := k.Router.Assignment()
+	if a.Epoch == 0 { // Start looks itself
+		return nil
+	}
+	document, err := k.Enhanced.Mode(ctx)
+	var kept shadow.Assignment
+	if err == nil {
+		kept, err = shadow.DecodeAssignment(document)
+	}
+	if err != nil {
+		return fmt.Errorf("read the mode that the enhanced store keeps: %w", err)
+	}
+	if kept.Epoch > a.Epoch || kept.Epoch == a.Epoch && !kept.Same(a) {
+		return fmt.Errorf("the enhanced store keeps mode %s of epoch %d, and atlantis.db %s of epoch %d: restart the sidecar, which decides what holds",
+			Describe(kept), kept.Epoch, Describe(a), a.Epoch)
+	}
+	return nil
 }
 
 // isOthers reports whether an error of the enhanced store says that it is, or

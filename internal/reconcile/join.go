@@ -20,10 +20,15 @@ func (r *Reconciler) Join(ctx context.Context) error {
 		known := r.Memory.Load()
 		if r.State().StoreID != "" {
 			known.Known = r.Store.Known()
+		} else if r.Recall != nil {
+			r.Recall(&known.Known)
 		}
 		bounded, cancel := context.WithTimeout(ctx, joinTimeout)
 		defer cancel()
 		j, err := r.Store.Join(bounded, known.Known)
+		if err == nil && r.Check != nil {
+			err = r.Check(bounded)
+		}
 		if err != nil {
 			return "", err
 		}

@@ -40,7 +40,7 @@ type Guard interface {
 	Reset()
 }
 
-// Options of a Reconciler. All but Watch, InStep, Unclean, Rate and RetryBase are
+// Options of a Reconciler. All but Watch, InStep, Recall, Check, Unclean, Rate and RetryBase are
 // required.
 type Options struct {
 	Router *shadow.Router
@@ -55,6 +55,11 @@ type Options struct {
 	Watch func(context.Context) error
 	// InStep is called when the followers have missed nothing, again and again.
 	InStep func(context.Context) error
+	// Recall adds to what is remembered of the store what is known elsewhere; nil:
+	// nothing is.
+	Recall func(*enhanced.Known)
+	// Check is asked after each Join whether the store may be worked on; nil: always.
+	Check func(context.Context) error
 	// Unclean is why changes may have been missed before this start, "" if none
 	// were. What is overwritten then is recorded with it as the cause.
 	Unclean string
