@@ -92,9 +92,10 @@ func (a Assignment) inShare(route string) bool {
 }
 
 // Follower is the side that does the same behind the authority of a route, and
-// false if none does.
+// false if none does: where other sidecars write to the enhanced store too,
+// legacy cannot be in step with it.
 func (a Assignment) Follower(route string) (Side, bool) {
-	if a.Mode == Legacy || a.Mode == Enhanced {
+	if a.Mode == Legacy || a.Mode == Enhanced || a.Shared {
 		return "", false
 	}
 	return a.Authority(route).Other(), true

@@ -191,18 +191,8 @@ func (r *Router) Resolve(ctx context.Context, id uint64, keep Side) (Conflict, e
 	if a.Authority(key.Route()) != LegacySide {
 		return conflict, errors.New("legacy does not answer for the record any more")
 	}
-	if keep == EnhancedSide {
-		has, err := getOrNone(ctx, r.ToEnhanced.store, key)
-		if err != nil {
-			return conflict, fmt.Errorf("read the enhanced store: %w", err)
-		}
-		change := locking.Delete(key, locking.Any())
-		if has.Exists() {
-			change = locking.Put(key, has.Value, locking.Any())
-		}
-		if _, err := r.Legacy.Apply(ctx, []locking.Change{change}); err != nil {
-			return conflict, fmt.Errorf("write legacy: %w", err)
-		}
+	if err := r.decide(ctx, key, keep); err != nil {
+		return conflict, err
 	}
 	if err := r.Conflicts.remove(key); err != nil {
 		return conflict, err
@@ -224,6 +214,30 @@ func (r *Router) Keep(key locking.Key, authority, has locking.Record) (kept bool
 		return false, nil
 	}
 	return true, r.Conflicts.add(key, compare.SideOf(authority, 0), compare.SideOf(has, 0))
+}
+
+// decide gives both stores the record of one. The enhanced store's is written
+// there again too, so that it is this sidecar's.
+func (r *Router) decide(ctx context.Context, key locking.Key, keep Side) error {
+	source := r.Legacy
+	if keep == EnhancedSide {
+		source = r.ToEnhanced.store
+	}
+	right, err := getOrNone(ctx, source, key)
+	if err != nil {
+		return fmt.Errorf("read the record that is kept: %w", err)
+	}
+	change := locking.Delete(key, locking.Any())
+	if right.Exists() {
+		change = locking.Put(key, right.Value, locking.Any())
+	}
+	if _, err := r.Legacy.Apply(ctx, []locking.Change{change}); err != nil {
+		return fmt.Errorf("write legacy: %w", err)
+	}
+	if _, err := r.ToEnhanced.store.Apply(ctx, []locking.Change{change}); err != nil {
+		return fmt.Errorf("write the enhanced store: %w", err)
+	}
+	return nil
 }
 
 // conflicting returns the refusal of changes that would grant a lock on which an

@@ -87,7 +87,6 @@ type duo struct {
 func newDuo(t *testing.T, a shadow.Assignment) *duo {
 	t.Helper()
 	d := &duo{t: t, legacy: &flaky{Store: locking.NewMemory()}, enhanced: &flaky{Store: locking.NewMemory()}, mark: &note{}, latency: shadow.NewLatency()}
-	// Versions of the two must not look alike by accident, nor be told apart by it.
 	d.standby = shadow.NewStandby(d.mark, hclog.NewNullLogger())
 	require.NoError(t, d.standby.Off("not needed"))
 	var err error
@@ -277,7 +276,7 @@ func (d *duo) leave(a shadow.Assignment) {
 	a.FallenBack = true
 	d.toEnhanced.Suspect("fell back")
 	d.router.Assign(a, nil)
-	require.NoError(d.t, d.router.Settle(false))
+	require.NoError(d.t, d.router.Settle(context.Background(), false))
 }
 
 // pulled is a status key of the route that key has.

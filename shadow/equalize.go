@@ -55,6 +55,12 @@ func (r *Router) Check(ctx context.Context, side Side, keys []locking.Key) ([]co
 // waits for what comes of them.
 func (r *Router) inTurn(ctx context.Context, side Side, keys []locking.Key, kind task) (sum verdict, err error) {
 	tasks, err := r.queueInside(ctx, side, keys, kind)
+	sum = await(ctx, tasks)
+	return sum, cmp.Or(err, sum.err)
+}
+
+// await waits for what comes of tasks.
+func await(ctx context.Context, tasks []*task) (sum verdict) {
 	for _, t := range tasks {
 		select {
 		case v := <-t.verdict:
@@ -63,7 +69,7 @@ func (r *Router) inTurn(ctx context.Context, side Side, keys []locking.Key, kind
 			sum.add(verdict{err: ctx.Err()})
 		}
 	}
-	return sum, cmp.Or(err, sum.err)
+	return sum
 }
 
 // queueInside queues tasks while the authority of the keys cannot change. Keys

@@ -191,8 +191,8 @@ func (f *Follower) Dirty() []locking.Key {
 // that it is not the one it was.
 func (f *Follower) Dirtied() <-chan struct{} { return f.dirtied }
 
-// lacks reports whether the follower's store may lack a change of the key that is
-// not queued as such.
+// lacks reports whether the follower has missed a change of the key, and not made
+// up for it yet.
 func (f *Follower) lacks(key locking.Key) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -3,6 +3,7 @@ package shadow_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -24,7 +25,7 @@ func near(i int) locking.Key {
 func hold(f *flaky) (release func()) {
 	held := make(chan struct{})
 	f.set(func(string) (error, error) { <-held; return nil, nil })
-	return func() { f.set(nil); close(held) }
+	return sync.OnceFunc(func() { f.set(nil); close(held) })
 }
 
 // lose makes the authority do a change and answer that nobody knows.

@@ -33,6 +33,14 @@ type flaky struct {
 	locking.Store
 	mu    sync.Mutex
 	fault func(op string) (before, after error)
+	began int // operations
+}
+
+// asked is how many operations were begun.
+func (f *flaky) asked() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.began
 }
 
 func (f *flaky) set(fault func(op string) (before, after error)) {
@@ -44,6 +52,7 @@ func (f *flaky) set(fault func(op string) (before, after error)) {
 func (f *flaky) faults(op string) (before, after error) {
 	f.mu.Lock()
 	fault := f.fault
+	f.began++
 	f.mu.Unlock()
 	if fault == nil {
 		return nil, nil

@@ -20,6 +20,10 @@ import (
 // failed. The second failure makes the sidecar leave it or refuse commands.
 const maxTries = 4
 
+// errLeaving is what a command gets that had to wait for its turn until the
+// enhanced store was about to be left.
+var errLeaving = errors.New("the enhanced store is about to be left")
+
 // errInDoubt is what a command gets whose key the enhanced store has not
 // answered for: what is there may not be in legacy.
 var errInDoubt = errors.New("the enhanced store has not answered for this record")
@@ -52,6 +56,7 @@ type Router struct {
 
 	commands, failures atomic.Uint64
 	distrust           atomic.Bool
+	leaving            atomic.Bool
 	kinds              sync.Map // of compare.Operation that was sent
 
 	mu      sync.Mutex
@@ -101,7 +106,7 @@ func (r *Router) Get(ctx context.Context, key locking.Key) (record locking.Recor
 // place in the order.
 func (r *Router) getLegacy(ctx context.Context, a Assignment, key locking.Key) (locking.Record, error) {
 	call := locking.CallOf(ctx)
-	if _, followed := a.Follower(key.Route()); !followed || !compared(call) {
+	if _, followed := a.Follower(key.Route()); !followed || !compared(call) || r.Conflicts.Has(key) {
 		return r.Legacy.Get(ctx, key)
 	}
 	_, busy, release := r.order.holdFree([]locking.Key{key})
@@ -128,6 +133,9 @@ func (r *Router) getEnhanced(ctx context.Context, a Assignment, key locking.Key)
 		return locking.Record{}, err
 	}
 	defer release()
+	if r.leaving.Load() {
+		return locking.Record{}, errLeaving
+	}
 	if r.inDoubt(key) {
 		return locking.Record{}, errInDoubt
 	}
@@ -273,6 +281,9 @@ func (r *Router) applyEnhanced(ctx context.Context, a Assignment, keys []locking
 		return nil, err
 	}
 	defer release()
+	if r.leaving.Load() {
+		return nil, errLeaving
+	}
 	if slices.ContainsFunc(keys, r.inDoubt) {
 		return nil, errInDoubt
 	}
@@ -404,6 +415,10 @@ func failed(ctx context.Context, a Assignment, route string, err error) bool {
 	return errors.As(err, &enhanced) || route != everyRoute && a.Authority(route) == EnhancedSide
 }
 
+// Leaving says that the enhanced store is about to be left, or not any more: who
+// gets the turn of a key meanwhile need not try it.
+func (r *Router) Leaving(yes bool) { r.leaving.Store(yes) }
+
 func (r *Router) inDoubt(key locking.Key) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -429,9 +444,9 @@ func (r *Router) setDoubt(keys []locking.Key) {
 
 // Settle ends all doubt about what the enhanced store did, after a Probe or a
 // Join: no write without an answer can arrive any more. If it goes on answering,
-// legacy is not whole until it has what is there now; it returns the error of
+// legacy gets what is there now, or is not whole; it returns the error of
 // Standby.Alone.
-func (r *Router) Settle(answers bool) error {
+func (r *Router) Settle(ctx context.Context, answers bool) error {
 	r.mu.Lock()
 	doubt := make([]locking.Key, 0, len(r.doubt))
 	for key := range r.doubt {
@@ -443,7 +458,9 @@ func (r *Router) Settle(answers bool) error {
 	}
 	if answers && r.ToLegacy != nil {
 		r.ToLegacy.lost(doubt)
-		if err := r.Standby.Alone("the enhanced store did not answer for a change in time"); err != nil {
+		if err := r.settleDoubt(ctx, doubt); err == nil {
+			// legacy has what is there
+		} else if err := r.Standby.Alone("the enhanced store did not answer for a change in time"); err != nil {
 			return err
 		}
 	}
@@ -453,6 +470,24 @@ func (r *Router) Settle(answers bool) error {
 		delete(r.doubt, key)
 	}
 	return nil
+}
+
+// settleDoubt brings legacy what the enhanced store made of changes for which it
+// has not answered. Nobody else touches their keys meanwhile.
+func (r *Router) settleDoubt(ctx context.Context, doubt []locking.Key) error {
+	var tasks []*task
+	for _, key := range doubt {
+		release, err := r.order.hold(ctx, key)
+		if err != nil {
+			return err
+		}
+		more, err := r.queueHeld(ctx, LegacySide, []locking.Key{key}, task{kind: taskEqualize, call: locking.Call{Op: string(compare.Reconcile)}}, release)
+		if err != nil {
+			return err
+		}
+		tasks = append(tasks, more...)
+	}
+	return await(ctx, tasks).err
 }
 
 // lost tells that nobody knows what legacy, as the authority, has done to the

@@ -80,8 +80,11 @@ func (s *Standby) set(content string) error {
 func (s *Standby) Off(why string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.drop(why); err != nil {
+		return err // commands go on to be refused until it is gone
+	}
 	s.on = false
-	return s.drop(why)
+	return nil
 }
 
 // Alone says that the enhanced store goes on without legacy. It returns when the

@@ -27,8 +27,8 @@ func TestAnOKMeansThatLegacyHasItToo(t *testing.T) {
 		d := newPrimary(t)
 		release := hold(d.legacy)
 		took := begun(func() { require.True(t, d.acquire(key(1), 1)) })
-		read := begun(func() { require.Equal(t, string(lock(1)), d.holder(key(1))) })
 		require.False(t, took())
+		read := begun(func() { require.Equal(t, string(lock(1)), d.holder(key(1))) })
 		require.NotEmpty(t, contents(t, d.enhanced.Store), "enhanced has decided")
 		require.False(t, read(), "a GET is a grant: it shows nothing that legacy lacks")
 		release()
@@ -79,7 +79,6 @@ func TestTheMarkIsGoneBeforeTheOK(t *testing.T) {
 				d.mark.set(func(n *note) { n.removed = func() { <-goOn } })
 				began := time.Now()
 				took := begun(func() { require.True(t, d.acquire(key(1), 1)) })
-				require.Eventually(t, func() bool { whole, _ := d.standby.Whole(); return !whole || !took() }, patience, time.Millisecond)
 				time.Sleep(2 * time.Second)
 				require.False(t, took(), "the mark is still there")
 				require.True(t, d.mark.is())
@@ -113,16 +112,16 @@ func TestACallerWhoLeavesTakesNoGuaranteeAway(t *testing.T) {
 		left()
 		shown := begun(func() { d.holder(key(1)) })
 		again := begun(func() { require.True(t, d.acquire(key(1), 1)) })
+		t.Cleanup(release)
 		d.legacy.set(failing(errDisk))
 		for range 20 {
 			time.Sleep(100 * time.Millisecond)
 			if shown() || again() {
-				require.True(t, held(t, d.legacy, key(1)) != "" || !d.mark.is(), "told of a lock that legacy lacks, and is said to have")
+				require.True(t, held(t, d.legacy.Store, key(1)) != "" || !d.mark.is(), "told of a lock that legacy lacks, and is said to have")
 			}
 		}
 		require.True(t, shown() && again())
 		require.False(t, d.mark.is())
-		release()
 	})
 }
 
@@ -237,22 +236,26 @@ func TestRestoreNeverMarksWhatIsNotWhole(t *testing.T) {
 // A change that legacy misses while the mark is being written is not answered
 // before the mark is gone again.
 func TestAChangeThatIsMissedWhileTheMarkIsWrittenTakesItAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := newPrimary(t)
-		require.NoError(t, d.standby.Alone("legacy: test"))
-		written := make(chan struct{})
-		d.mark.set(func(n *note) { n.setting = func() { <-written } })
-		restored := begun(func() { require.NoError(t, d.standby.Restore(t.Context(), d.toLegacy, "again")) })
-		require.False(t, restored())
-		d.legacy.set(failing(errDisk))
-		took := begun(func() { require.True(t, d.acquire(key(1), 1)) })
-		require.False(t, took(), "legacy has failed, and the mark is being written")
-		close(written)
-		require.True(t, restored() && took())
-		require.False(t, d.mark.is())
-		whole, _ := d.standby.Whole()
-		require.False(t, whole)
-	})
+	d := newPrimary(t)
+	require.NoError(t, d.standby.Alone("legacy: test"))
+	decided := hold(d.enhanced)
+	took, restored := make(chan bool, 1), make(chan error, 1)
+	go func() { took <- d.acquire(key(1), 1) }()
+	require.Eventually(t, func() bool { return d.enhanced.asked() == 1 }, patience, time.Millisecond)
+	writing, goOn := make(chan struct{}), make(chan struct{})
+	d.mark.set(func(n *note) { n.setting = func() { close(writing); <-goOn } })
+	go func() { restored <- d.standby.Restore(t.Context(), d.toLegacy, "again") }()
+	<-writing
+	d.legacy.set(failing(errDisk))
+	decided()
+	require.Eventually(t, func() bool { return d.toLegacy.Backlog().Dirty == 1 }, patience, time.Millisecond)
+	require.Empty(t, took, "legacy has failed, and the mark is being written")
+	close(goOn)
+	require.NoError(t, <-restored)
+	require.True(t, <-took)
+	require.False(t, d.mark.is())
+	whole, _ := d.standby.Whole()
+	require.False(t, whole)
 }
 
 // A mark that cannot be written leaves no standby, and nobody waits for it.

@@ -29,7 +29,11 @@ type backend struct {
 	open func(context.Context) (enhanced.Store, error)
 	log  hclog.Logger
 
+	// check is asked after each Join whether the store may be worked on; nil: yes.
+	check func(context.Context, enhanced.Store, enhanced.Joined) error
+
 	mu    sync.Mutex
+	bars  error          // of the last check
 	cuts  int            // drills that have cut the store off
 	store enhanced.Store // nil: not opened yet
 	last  error          // of the last Join
@@ -112,13 +116,30 @@ func (b *backend) Join(ctx context.Context, known enhanced.Known) (enhanced.Join
 	if err == nil {
 		joined, err = store.Join(ctx, known)
 	}
+	if err == nil && b.check != nil {
+		err = b.check(ctx, store, joined)
+		b.bar(err)
+	}
 	b.tell(err)
 	return joined, err
 }
 
+// bar keeps everybody but Join from the store, until it is called with nil.
+func (b *backend) bar(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bars = err
+}
+
 func (b *backend) opened(ctx context.Context) (enhanced.Store, error) {
-	if store, err := b.get(); !errors.Is(err, errNotOpen) {
-		return store, err
+	b.mu.Lock()
+	store, cuts := b.store, b.cuts
+	b.mu.Unlock()
+	switch {
+	case cuts > 0:
+		return nil, errCut
+	case store != nil:
+		return store, nil
 	}
 	store, err := b.open(ctx)
 	if err != nil {
@@ -156,6 +177,8 @@ func (b *backend) get() (enhanced.Store, error) {
 		return nil, errCut
 	case b.store == nil:
 		return nil, errNotOpen
+	case b.bars != nil:
+		return nil, b.bars
 	}
 	return b.store, nil
 }

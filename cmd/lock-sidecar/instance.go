@@ -82,7 +82,8 @@ func (i *instance) mirrored() (*mirror, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a, _ := m.router.Assignment(); a.Mode == shadow.Legacy || a.Mode == shadow.Enhanced {
+	a, _ := m.router.Assignment()
+	if _, followed := a.Follower(""); !followed {
 		return nil, nil
 	}
 	return m, nil

@@ -157,10 +157,13 @@ func (m *mirror) connect(c *config.Config, unclean string, operations *metrics.O
 	m.reconciler = reconcile.New(reconcile.Options{
 		Router: m.router, Legacy: m.legacy, Store: m.backend, Guard: m.guard, Ledger: m.ledger,
 		Memory: reconcile.MemoryIn(dir), Logger: log.Named("reconcile"), Unclean: unclean,
-		Recall: m.recall, Check: func(ctx context.Context) error { return m.keeper.CheckMode(ctx) },
+		Recall: m.recall,
 		Watch:  func(ctx context.Context) error { return m.keeper.Watch(ctx) },
 		InStep: func(ctx context.Context) error { return m.keeper.InStep(ctx) },
 	})
+	m.backend.check = func(ctx context.Context, store enhanced.Store, j enhanced.Joined) error {
+		return m.keeper.Check(ctx, store, j)
+	}
 	m.keeper = cutover.New(cutover.Options{
 		Router: m.router, Legacy: m.legacy, Enhanced: m.backend, Reconciler: m.reconciler, Ledger: m.ledger, Audit: m.record,
 		TakeOver: c.Sidecar.TakeOver, Whole: m.whole, Clean: unclean == "", Want: wanted(c.Sidecar), Fallback: c.Locking.LegacyFallback, Breaker: c.Breaker,
@@ -246,14 +249,20 @@ func (m *mirror) answers() string {
 	return string(shadow.EnhancedSide)
 }
 
-// save keeps the evidence on disk.
+// save keeps the evidence on disk, and where the enhanced store answers what was
+// seen of it.
 func (m *mirror) save(ctx context.Context) {
-	tick := time.NewTicker(saveEvery)
+	tick, second := time.NewTicker(saveEvery), time.NewTicker(time.Second)
 	defer tick.Stop()
+	defer second.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-second.C:
+			if a, _ := m.router.Assignment(); a.Answers(shadow.EnhancedSide) {
+				m.reconciler.Remember()
+			}
 		case <-tick.C:
 			if err := m.ledger.Save(); err != nil {
 				m.log.Warn("evidence not saved", "error", err)

@@ -188,7 +188,7 @@ func (k *Keeper) revive(ctx context.Context) {
 		}
 		return
 	}
-	if err := k.Router.Settle(true); err != nil {
+	if err := k.Router.Settle(ctx, true); err != nil {
 		return
 	}
 	k.Asked()

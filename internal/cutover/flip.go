@@ -106,6 +106,9 @@ func (k *Keeper) wanted(a shadow.Assignment, r Request) (shadow.Assignment, erro
 	if to.Above(shadow.Shadow) {
 		to.StoreID = k.Reconciler.State().StoreID
 	}
+	if state := k.Reconciler.State(); to.Above(shadow.Shadow) && isOthers(state.Err) {
+		return to, refuse("the enhanced store is not this sidecar's: %v", state.Err)
+	}
 	if a.FallenBack && to.Above(shadow.Shadow) {
 		return to, refuse("legacy answers since the enhanced store failed; `lock-sidecar return` ends that, and then the mode can be changed")
 	}
@@ -198,47 +201,55 @@ func (k *Keeper) step(ctx context.Context, to shadow.Assignment, r Request) (*pa
 		}
 		to.StoreID = k.Reconciler.State().StoreID
 	}
+	p := &passage{from: a, to: to, quiet: r.AtQuiet}
+	switch { // the enhanced store may have failed since the flip was allowed
+	case (down != nil || a.FallenBack) && to.Above(shadow.Shadow):
+		return p, refuse("the enhanced store failed meanwhile; nothing more has changed")
+	case down != nil && !r.Force:
+		return p, refuse("the enhanced store does not answer and atlantis.db may lack what it has answered: %v", down)
+	}
 	switch {
 	case down != nil, a.FallenBack:
-		return nil, k.inTurn(ctx, a, func() error { return k.giveUpEnhanced(ctx, to) })
+		return p, k.inTurn(ctx, a, true, func() error { return k.giveUpEnhanced(ctx, p) })
 	case to.Mode == shadow.Legacy:
-		return nil, k.inTurn(ctx, a, func() error { return k.stopFollowing(ctx, to) })
+		return p, k.inTurn(ctx, a, false, func() error { return k.stopFollowing(ctx, p) })
 	case a.Mode == shadow.Legacy:
-		return nil, k.inTurn(ctx, a, func() error { return k.startFollowing(ctx, to) })
+		return p, k.inTurn(ctx, a, false, func() error { return k.startFollowing(ctx, p) })
 	case to.Mode == shadow.Enhanced:
-		return nil, k.retire(ctx, a, to)
+		return p, k.retire(ctx, p)
 	case a.Mode == shadow.Enhanced:
-		if err := k.inTurn(ctx, a, func() error { return k.reinstate(ctx, to) }); err != nil {
-			return nil, err
+		if err := k.inTurn(ctx, a, false, func() error { return k.reinstate(ctx, p) }); err != nil {
+			return p, err
 		}
-		return nil, k.awaitFollower(ctx, shadow.LegacySide)
+		return p, k.awaitFollower(ctx, shadow.LegacySide)
 	}
 	for _, side := range []shadow.Side{shadow.LegacySide, shadow.EnhancedSide} {
 		if err := k.awaitFollower(ctx, side); err != nil {
-			return nil, err
+			return p, err
 		}
 	}
 	if to.Answers(shadow.EnhancedSide) && !to.Shared && !k.Reconciler.State().Owner {
-		return nil, refuse("the enhanced store belongs to another sidecar; only its owner decides about the mode")
+		return p, refuse("the enhanced store belongs to another sidecar; only its owner decides about the mode")
 	}
 	if err := k.awaitWhole(ctx, a, to); err != nil {
-		return nil, err
+		return p, err
 	}
-	p := &passage{from: a, to: to, quiet: r.AtQuiet}
 	if err := k.pass(ctx, p); err != nil {
 		return p, err
 	}
 	return p, k.settleDown(ctx, to)
 }
 
-// inTurn changes who answers, unless that has changed already.
-func (k *Keeper) inTurn(ctx context.Context, from shadow.Assignment, change func() error) error {
+// inTurn changes who answers, unless that has changed already, or commands are
+// refused by now and the change is not to give the enhanced store up.
+func (k *Keeper) inTurn(ctx context.Context, from shadow.Assignment, giveUp bool, change func() error) error {
 	leave, err := k.take(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	if now, _ := k.Router.Assignment(); now.Epoch != from.Epoch {
+	now, down := k.Router.Assignment()
+	if now.Epoch != from.Epoch || down != nil && now.Above(shadow.Shadow) && !giveUp {
 		return refuse("who answers has changed meanwhile: mode %s", Describe(now))
 	}
 	return change()
@@ -299,13 +310,13 @@ func (k *Keeper) awaitWhole(ctx context.Context, a, to shadow.Assignment) error 
 }
 
 // startFollowing lets the enhanced store follow legacy, from mode legacy on.
-func (k *Keeper) startFollowing(ctx context.Context, to shadow.Assignment) error {
-	return k.alone(ctx, func(ctx context.Context) error {
-		if err := k.keepLocally(ctx, to); err != nil {
+func (k *Keeper) startFollowing(ctx context.Context, p *passage) error {
+	return k.alone(ctx, p, func(ctx context.Context) error {
+		if err := k.keepLocally(ctx, p.to); err != nil {
 			return err
 		}
 		k.Router.ToEnhanced.Suspect("mode legacy: nobody followed")
-		k.Router.Assign(to, nil)
+		k.Router.Assign(p.to, nil)
 		k.setUnkept(true)
 		k.Reconciler.Look()
 		return nil
@@ -314,10 +325,12 @@ func (k *Keeper) startFollowing(ctx context.Context, to shadow.Assignment) error
 
 // alone makes a change while no command is under way: one that nobody follows
 // must not end under an assignment in which somebody does.
-func (k *Keeper) alone(ctx context.Context, change func(context.Context) error) error {
+func (k *Keeper) alone(ctx context.Context, p *passage, change func(context.Context) error) error {
 	if _, err := k.Router.Hold(func(string) bool { return true }, false); err != nil {
 		return err
 	}
+	began := time.Now()
+	defer func() { p.held = max(p.held, time.Since(began)) }()
 	defer k.Router.Release()
 	bounded, cancel := context.WithTimeout(ctx, holdLimit)
 	defer cancel()
@@ -328,31 +341,36 @@ func (k *Keeper) alone(ctx context.Context, change func(context.Context) error) 
 }
 
 // stopFollowing leaves the enhanced store as it is, from mode shadow on. It is
-// told so: nobody will ask it any more.
-func (k *Keeper) stopFollowing(ctx context.Context, to shadow.Assignment) error {
-	if err := k.keepLocally(ctx, to); err != nil {
-		return err
+// told so: nobody will ask it any more. A command that is followed must not come
+// after one that is not: they would be compared.
+func (k *Keeper) stopFollowing(ctx context.Context, p *passage) error {
+	err := k.alone(ctx, p, func(ctx context.Context) error {
+		if err := k.keepLocally(ctx, p.to); err != nil {
+			return err
+		}
+		k.Router.Assign(p.to, nil)
+		k.setUnkept(false)
+		return nil
+	})
+	if err == nil && k.Reconciler.State().Joined {
+		bounded, cancel := context.WithTimeout(ctx, probeBudget)
+		defer cancel()
+		_ = k.Enhanced.SetMode(bounded, p.to.Epoch, p.to.Encode()) // atlantis.db knows it, and decides
 	}
-	bounded, cancel := context.WithTimeout(ctx, probeBudget)
-	defer cancel()
-	if k.Reconciler.State().Joined {
-		_ = k.Enhanced.SetMode(bounded, to.Epoch, to.Encode()) // atlantis.db knows it, and decides
-	}
-	k.Router.Assign(to, nil)
-	k.setUnkept(false)
-	return nil
+	return err
 }
 
 // retire empties atlantis.db, after a backup, so that nobody ever trusts what
 // would be old locks there soon.
-func (k *Keeper) retire(ctx context.Context, a, to shadow.Assignment) error {
+func (k *Keeper) retire(ctx context.Context, p *passage) error {
+	a, to := p.from, p.to
 	if err := k.awaitFollower(ctx, shadow.LegacySide); err != nil {
 		return err
 	}
 	if err := k.compare(ctx); err != nil {
 		return err
 	}
-	if err := k.inTurn(ctx, a, func() error { return k.stopStandby(ctx, to) }); err != nil {
+	if err := k.inTurn(ctx, a, false, func() error { return k.stopStandby(ctx, p) }); err != nil {
 		return err
 	}
 	name := filepath.Join(filepath.Dir(k.Legacy.Path()), fmt.Sprintf("%s.retired-%d", filepath.Base(k.Legacy.Path()), to.Epoch))
@@ -363,8 +381,9 @@ func (k *Keeper) retire(ctx context.Context, a, to shadow.Assignment) error {
 			k.setUnsure(err)
 		}
 		a.Epoch = to.Epoch + 1
+		back := &passage{from: to, to: a}
 		return errors.Join(fmt.Errorf("retire legacy: %w", err),
-			k.inTurn(ctx, to, func() error { return k.reinstate(context.WithoutCancel(ctx), a) }))
+			k.inTurn(ctx, to, true, func() error { return k.reinstate(context.WithoutCancel(ctx), back) }))
 	}
 	k.Router.ToLegacy.Forget()
 	k.setUnkept(true)
@@ -374,8 +393,8 @@ func (k *Keeper) retire(ctx context.Context, a, to shadow.Assignment) error {
 
 // stopStandby lets the enhanced store answer alone. Atlantis.db goes on to say
 // mode primary, without the mark, until it is empty.
-func (k *Keeper) stopStandby(ctx context.Context, to shadow.Assignment) error {
-	return k.alone(ctx, func(ctx context.Context) error {
+func (k *Keeper) stopStandby(ctx context.Context, p *passage) error {
+	return k.alone(ctx, p, func(ctx context.Context) error {
 		if err := k.Router.ToLegacy.Drain(ctx); err != nil {
 			return k.gaveUp(err)
 		}
@@ -383,23 +402,23 @@ func (k *Keeper) stopStandby(ctx context.Context, to shadow.Assignment) error {
 			return err
 		}
 		failpoint.Hit("retire-unmarked")
-		k.Router.Assign(to, nil)
+		k.Router.Assign(p.to, nil)
 		return nil
 	})
 }
 
 // reinstate lets legacy follow again after it was retired. It is filled anew, and
 // whole after that.
-func (k *Keeper) reinstate(ctx context.Context, to shadow.Assignment) error {
-	return k.alone(ctx, func(ctx context.Context) error {
+func (k *Keeper) reinstate(ctx context.Context, p *passage) error {
+	return k.alone(ctx, p, func(ctx context.Context) error {
 		if err := k.Router.Standby.Alone("legacy is being filled anew"); err != nil {
 			return err
 		}
-		if err := k.keepLocally(ctx, to); err != nil {
+		if err := k.keepLocally(ctx, p.to); err != nil {
 			return err
 		}
 		k.Router.ToLegacy.Suspect("legacy was retired")
-		k.Router.Assign(to, nil)
+		k.Router.Assign(p.to, nil)
 		k.setUnkept(true)
 		k.Reconciler.Look()
 		return nil
@@ -408,12 +427,12 @@ func (k *Keeper) reinstate(ctx context.Context, to shadow.Assignment) error {
 
 // giveUpEnhanced goes on with atlantis.db for good, from a fallback or because an
 // operator says so.
-func (k *Keeper) giveUpEnhanced(ctx context.Context, to shadow.Assignment) error {
-	return k.alone(ctx, func(ctx context.Context) error {
-		if err := k.keepLocally(ctx, to); err != nil {
+func (k *Keeper) giveUpEnhanced(ctx context.Context, p *passage) error {
+	return k.alone(ctx, p, func(ctx context.Context) error {
+		if err := k.keepLocally(ctx, p.to); err != nil {
 			return err
 		}
-		k.toLegacy(to, "the enhanced store was given up")
+		k.toLegacy(p.to, "the enhanced store was given up")
 		return nil
 	})
 }
@@ -450,7 +469,7 @@ func (k *Keeper) Admit(ctx context.Context, sidecar, reason string) ([]string, e
 		return nil, refuse("mode %s: several sidecars can share an enhanced store only where it answers for all routes, in primary or enhanced", Describe(a))
 	}
 	if !a.Shared {
-		if err := k.inTurn(ctx, a, func() error { return k.share(ctx, a) }); err != nil {
+		if err := k.inTurn(ctx, a, false, func() error { return k.share(ctx, a) }); err != nil {
 			return nil, err
 		}
 	}
@@ -466,14 +485,17 @@ func (k *Keeper) Admit(ctx context.Context, sidecar, reason string) ([]string, e
 
 // share gives up the fallback for good.
 func (k *Keeper) share(ctx context.Context, a shadow.Assignment) error {
-	a.Shared, a.Epoch, a.At, a.Reason = true, a.Epoch+1, time.Now().UTC(), "another sidecar was admitted"
-	if err := k.keepLocally(ctx, a); err != nil {
-		return err
-	}
-	if err := k.Router.Standby.Off(noStandby(a)); err != nil {
-		return err
-	}
-	k.Router.Assign(a, nil)
-	k.setUnkept(true)
-	return nil
+	p := &passage{from: a, to: a}
+	p.to.Shared, p.to.Epoch, p.to.At, p.to.Reason = true, a.Epoch+1, time.Now().UTC(), "another sidecar was admitted"
+	return k.alone(ctx, p, func(ctx context.Context) error {
+		if err := k.keepLocally(ctx, p.to); err != nil {
+			return err
+		}
+		if err := k.Router.Standby.Off(noStandby(p.to)); err != nil {
+			return err
+		}
+		k.Router.Assign(p.to, nil)
+		k.setUnkept(true)
+		return nil
+	})
 }

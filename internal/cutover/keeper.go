@@ -133,6 +133,11 @@ func (k *Keeper) take(ctx context.Context) (leave func(), err error) { return en
 
 func enter(ctx context.Context, room chan struct{}) (leave func(), err error) {
 	select {
+	case room <- struct{}{}: // also if ctx is over: nobody else is the reason then
+		return func() { <-room }, nil
+	default:
+	}
+	select {
 	case room <- struct{}{}:
 		return func() { <-room }, nil
 	case <-ctx.Done():
@@ -234,7 +239,10 @@ func markContent(a shadow.Assignment) string {
 // SafeFallback reports whether legacy could take over now and nothing would be
 // lost, and why, or why not. It is not safe where legacy answers already.
 func (k *Keeper) SafeFallback() (safe bool, why string) {
-	a, _ := k.Router.Assignment()
+	a, down := k.Router.Assignment()
+	if down != nil {
+		return false, down.Error()
+	}
 	whole, notWhole := k.Router.Standby.Whole()
 	why, safe = MayLeave(a, whole, k.Fallback, k.Reconciler.State().Sole())
 	switch {

@@ -71,9 +71,12 @@ func (k *Keeper) decide(epoch uint64, cause error) error {
 		return k.downError(err.Error())
 	}
 	defer k.Router.Release()
+	k.Router.Leaving(true)
+	defer k.Router.Leaving(false)
 	failpoint.Hit("leave-held")
-	if k.answers(ctx, cause) {
-		if err := k.Router.Settle(true); err != nil {
+	spared, cause := k.answers(ctx, cause)
+	if spared {
+		if err := k.Router.Settle(ctx, true); err != nil {
 			k.Logger.Error("commands are refused", "error", err)
 		}
 		k.Asked()
@@ -84,20 +87,24 @@ func (k *Keeper) decide(epoch uint64, cause error) error {
 }
 
 // answers reports whether the enhanced store answers a probe, and has not failed
-// just before.
-func (k *Keeper) answers(ctx context.Context, cause error) bool {
+// just before; if not, why it is to be left. A probe that finds another owner says
+// more than the operation that only took too long.
+func (k *Keeper) answers(ctx context.Context, cause error) (bool, error) {
 	if errors.Is(cause, locking.ErrStoreLost) {
-		return false
+		return false, cause
 	}
 	if err := k.probe(ctx); err != nil {
 		k.Logger.Warn("enhanced store does not answer a probe", "error", err)
-		return false
+		if isOthers(err) {
+			cause = err
+		}
+		return false, cause
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	again := time.Since(k.spare) < spared
 	k.spare = time.Now()
-	return !again
+	return !again, cause
 }
 
 // leave lets legacy answer, while commands are held, or refuses commands if that
@@ -179,7 +186,7 @@ func (k *Keeper) toLegacy(next shadow.Assignment, why string) {
 	k.Router.ToLegacy.Forget()
 	k.Router.ToEnhanced.Suspect(why)
 	k.Router.Assign(next, nil)
-	_ = k.Router.Settle(false) // legacy answers: there is nothing to fail
+	_ = k.Router.Settle(context.Background(), false) // legacy answers: there is nothing to fail
 	k.setUnkept(true)
 	k.mu.Lock()
 	k.downSince = time.Time{}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lock-sidecar/lock-sidecar/enhanced"
 	"github.com/lock-sidecar/lock-sidecar/locking"
 	"github.com/lock-sidecar/lock-sidecar/shadow"
 )
@@ -171,15 +172,20 @@ func (k *Keeper) tell(a shadow.Assignment) {
 	k.Logger.Info("enhanced locking enabled with legacy fallback", "mode", Describe(a), "epoch", a.Epoch)
 }
 
-// CheckMode returns an error if the enhanced store keeps a later mode than this
-// sidecar, or another under the same epoch: then it must not be made equal to
-// atlantis.db, which is older.
-func (k *Keeper) CheckMode(ctx context.Context) error {
+// Check returns an error if an enhanced store that was joined must not be worked
+// on. It may keep a later mode than this sidecar, or another under the same
+// epoch: then it must not be made equal to atlantis.db, which is older. Or it may
+// belong to another sidecar, which has admitted this one: then nothing but the
+// owner's mode will do.
+func (k *Keeper) Check(ctx context.Context, store enhanced.Store, j enhanced.Joined) error {
 	a, _ := k.Router.Assignment()
 	if a.Epoch == 0 { // Start looks itself
 		return nil
 	}
-	document, err := k.Enhanced.Mode(ctx)
+	if !j.Owner && !(a.Shared && a.Answers(shadow.EnhancedSide)) {
+		return fmt.Errorf("%w, which has admitted this one: restart this sidecar, so that it asks that store as the owner does", locking.ErrNotOwner)
+	}
+	document, err := store.Mode(ctx)
 	var kept shadow.Assignment
 	if err == nil {
 		kept, err = shadow.DecodeAssignment(document)

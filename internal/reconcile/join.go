@@ -26,9 +26,6 @@ func (r *Reconciler) Join(ctx context.Context) error {
 		bounded, cancel := context.WithTimeout(ctx, joinTimeout)
 		defer cancel()
 		j, err := r.Store.Join(bounded, known.Known)
-		if err == nil && r.Check != nil {
-			err = r.Check(bounded)
-		}
 		if err != nil {
 			return "", err
 		}

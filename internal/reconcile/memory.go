@@ -60,9 +60,15 @@ func (m Memory) Save(r Remembered) error {
 
 // remember saves what is known of the store now.
 func (r *Reconciler) remember() {
-	if err := r.Memory.Save(Remembered{r.Store.Known(), r.filled}); err != nil {
-		r.Logger.Warn("cannot remember the follower", "error", err)
+	now := Remembered{r.Store.Known(), r.filled}
+	if now == r.remembered {
+		return
 	}
+	if err := r.Memory.Save(now); err != nil {
+		r.Logger.Warn("cannot remember the enhanced store", "error", err)
+		return
+	}
+	r.remembered = now
 }
 
 // Remember saves what is known of the follower's store, as at a clean stop.

@@ -40,7 +40,7 @@ type Guard interface {
 	Reset()
 }
 
-// Options of a Reconciler. All but Watch, InStep, Recall, Check, Unclean, Rate and RetryBase are
+// Options of a Reconciler. All but Watch, InStep, Recall, Unclean, Rate and RetryBase are
 // required.
 type Options struct {
 	Router *shadow.Router
@@ -58,8 +58,6 @@ type Options struct {
 	// Recall adds to what is remembered of the store what is known elsewhere; nil:
 	// nothing is.
 	Recall func(*enhanced.Known)
-	// Check is asked after each Join whether the store may be worked on; nil: always.
-	Check func(context.Context) error
 	// Unclean is why changes may have been missed before this start, "" if none
 	// were. What is overwritten then is recorded with it as the cause.
 	Unclean string
@@ -89,6 +87,8 @@ type Reconciler struct {
 	filling  bool  // none ever was: what it lacks is no divergence
 	progress Progress
 	lostN    uint64
+
+	remembered Remembered // as saved last
 }
 
 // Progress of making every key equal.

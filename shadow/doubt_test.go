@@ -1,0 +1,284 @@
+package shadow_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lock-sidecar/lock-sidecar/locking"
+	"github.com/lock-sidecar/lock-sidecar/shadow"
+)
+
+// After a change without an answer nobody reads or writes its key in the enhanced
+// store until it is settled what is there; other keys go on. Then legacy has what
+// is there or is not whole any more, and commands are begun anew.
+func TestAfterAnUnknownResultNobodyTouchesTheKey(t *testing.T) {
+	for name, c := range map[string]struct{ made, fails bool }{
+		"it was made": {true, false}, "it was not made": {false, false},
+		"it was made, and legacy fails": {true, true}, "it was not made, and legacy fails": {false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newPrimary(t)
+				decide := make(chan struct{})
+				var told atomic.Int32
+				d.failed = func(context.Context, uint64, error) error { told.Add(1); <-decide; return nil }
+				d.enhanced.set(func(string) (before, after error) {
+					if c.made {
+						return nil, locking.ErrUnknownResult
+					}
+					return locking.ErrUnknownResult, nil
+				})
+				first := begun(func() { d.acquire(key(1), 1) })
+				require.False(t, first())
+				d.enhanced.set(nil)
+				asked := d.enhanced.asked()
+				read := begun(func() { d.holder(key(1)) })
+				other := begun(func() { d.acquire(key(1), 2) })
+				drop := begun(func() { _, _ = d.try("delete", locking.Delete(key(1), locking.Any())) })
+				require.False(t, read() || other() || drop())
+				require.Equal(t, asked, d.enhanced.asked(), "the store is not asked about the key")
+				require.Equal(t, int32(4), told.Load(), "and somebody is told")
+				require.True(t, d.router.InDoubt())
+				require.True(t, d.acquire(key(2), 2), "another key")
+
+				if c.fails {
+					d.legacy.set(failing(errDisk))
+				}
+				require.NoError(t, d.router.Settle(t.Context(), true))
+				require.False(t, d.router.InDoubt())
+				require.Equal(t, c.fails, !d.mark.is(), "legacy has what is there, or it is not said to")
+				require.Equal(t, c.fails, len(d.toLegacy.Dirty()) == 1)
+				if !c.fails {
+					d.equal()
+				}
+				close(decide)
+				require.True(t, first() && read() && other() && drop())
+				d.legacy.set(nil)
+				d.heal()
+				d.equal()
+				require.Zero(t, d.ledger.Totals().Unexplained)
+			})
+		})
+	}
+}
+
+// Who gets the turn of a key while the enhanced store is about to be left does not
+// try it: it is begun anew when that is over.
+func TestWhoComesWhileItIsLeftDoesNotTry(t *testing.T) {
+	d := newPrimary(t)
+	told := 0
+	d.failed = func(context.Context, uint64, error) error {
+		told++
+		d.router.Leaving(false)
+		return nil
+	}
+	for _, command := range []func(){func() { require.True(t, d.acquire(key(1), 1)) }, func() { d.holder(key(1)) }} {
+		d.router.Leaving(true)
+		told = 0
+		command()
+		require.Equal(t, 1, told)
+	}
+	_, failed := d.router.Commands()
+	require.Zero(t, failed)
+}
+
+// An error that is no doubt leaves none: the store has not made the change.
+func TestAFailureBeforeAnythingWasDoneLeavesNoDoubt(t *testing.T) {
+	d := newPrimary(t)
+	d.enhanced.set(failing(errAway))
+	_, err := d.try("acquire", acquiring(key(1), 1))
+	require.ErrorIs(t, err, errAway)
+	d.enhanced.set(nil)
+	require.True(t, d.acquire(key(1), 1))
+	require.True(t, d.mark.is())
+	d.equal()
+}
+
+// When legacy answers from now on, there is nothing in doubt any more, and nothing
+// that legacy lacks.
+func TestAFallbackEndsAllDoubt(t *testing.T) {
+	d := newPrimary(t)
+	require.True(t, d.acquire(key(2), 2))
+	d.failed = func(_ context.Context, epoch uint64, _ error) error {
+		if a, _ := d.router.Assignment(); a.Epoch == epoch {
+			d.fallBack()
+		}
+		return nil
+	}
+	d.enhanced.set(func(string) (before, after error) { return nil, locking.ErrUnknownResult })
+	require.True(t, d.acquire(key(1), 1), "legacy has answered")
+	require.Equal(t, string(lock(2)), d.holder(key(2)))
+	d.enhanced.set(nil)
+	d.heal()
+	d.switchTo(shadow.Assignment{Mode: shadow.Primary})
+	require.Equal(t, string(lock(1)), d.holder(key(1)))
+	d.equal()
+}
+
+// A GET waits for the change of its key that is under way, and shows nothing that
+// legacy lacks; a refused change does not wait for legacy.
+func TestAReadWaitsForTheWriteOfItsKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newPrimary(t)
+		release := hold(d.legacy)
+		write := begun(func() { require.True(t, d.acquire(key(1), 1)) })
+		require.False(t, write())
+		began := time.Now()
+		read := begun(func() { require.Equal(t, string(lock(1)), d.holder(key(1))) })
+		other := begun(func() { require.Empty(t, d.holder(key(2))) })
+		require.False(t, read())
+		require.True(t, other(), "a read of another key waits for nobody")
+		release()
+		require.True(t, write() && read())
+		require.Zero(t, time.Since(began))
+	})
+}
+
+// A refused acquire that waits for legacy when legacy takes over must not be made
+// there: it could take a lock that legacy has released meanwhile.
+func TestARefusedAcquireIsNotMadeByLegacyAfterASwitch(t *testing.T) {
+	d := newPrimary(t)
+	require.True(t, d.acquire(key(1), 1))
+	d.drained()
+	require.NoError(t, d.toLegacy.Interrupt(t.Context(), func() (string, error) {
+		require.False(t, d.acquire(key(1), 2), "queued for legacy, which does nothing now")
+		require.Equal(t, 1, d.toLegacy.Backlog().Pending)
+		d.toLegacy.Forget()
+		a, _ := d.router.Assignment()
+		a.Epoch, a.FallenBack = a.Epoch+1, true
+		d.toEnhanced.Suspect("fell back")
+		d.router.Assign(a, nil)
+		d.release(key(1))
+		return "", nil
+	}))
+	d.drained()
+	require.Empty(t, held(t, d.legacy.Store, key(1)), "pull 2 was told that it did not get the lock")
+	require.True(t, d.toLegacy.Backlog().Clean(), "who answers is behind nobody")
+	require.True(t, d.toEnhanced.Backlog().All)
+	d.heal()
+	d.equal()
+}
+
+// What is forgotten is no dirt any more, one by one or all; what follows after is
+// followed again.
+func TestForgetEndsAllDirt(t *testing.T) {
+	d := newPrimary(t)
+	require.NoError(t, d.standby.Alone("test"))
+	d.legacy.set(failing(errDisk))
+	require.True(t, d.acquire(key(1), 1))
+	d.drained()
+	require.NotEmpty(t, d.toLegacy.Dirty())
+	d.toLegacy.Suspect("everything")
+	mark := d.toLegacy.Backlog().Mark
+	d.toLegacy.Forget()
+	require.True(t, d.toLegacy.Backlog().InStep())
+	require.False(t, d.toLegacy.FinishAll(mark), "there is nothing to end")
+	d.legacy.set(nil)
+	require.True(t, d.acquire(key(2), 1))
+	d.drained()
+	require.Equal(t, string(lock(1)), held(t, d.legacy.Store, key(2)))
+	d.toLegacy.MarkAll("again")
+	require.Greater(t, d.toLegacy.Backlog().Mark, mark, "a number is not given twice")
+}
+
+// Suspect is for a follower that hangs: it does not wait, and what was queued
+// before is not done.
+func TestSuspectDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDuo(t, shadow.Assignment{Epoch: 1, Mode: shadow.Shadow})
+		release := hold(d.enhanced)
+		require.True(t, d.acquire(key(1), 1))
+		synctest.Wait()
+		d.release(key(1))
+		require.True(t, d.acquire(key(1), 2))
+		d.toEnhanced.Suspect("lost") // returns
+		release()
+		d.drained()
+		require.Equal(t, 1, d.enhanced.asked(), "nothing after the one that was being done")
+		d.heal()
+		d.equal()
+	})
+}
+
+// Changes of different keys of one partition are done abreast, up to a bound;
+// those of one key are done one after the other, in order.
+func TestKeysAreFollowedAbreastAndEachInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDuo(t, shadow.Assignment{Epoch: 1, Mode: shadow.Shadow})
+		goOn := make(chan struct{})
+		var now, most atomic.Int32
+		d.enhanced.set(func(op string) (before, after error) {
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			defer now.Add(-1)
+			<-goOn
+			return nil, nil
+		})
+		require.True(t, d.acquire(near(99), 1)) // is being done while the others are queued
+		synctest.Wait()
+		for i := range 40 {
+			require.True(t, d.acquire(near(i), 1))
+		}
+		goOn <- struct{}{}
+		synctest.Wait()
+		require.Equal(t, int32(16), most.Load(), "as many as the store gets at a time")
+		for range 10 { // each rests on the one before
+			d.release(near(0))
+			require.True(t, d.acquire(near(0), 2))
+			d.release(near(0))
+			require.True(t, d.acquire(near(0), 3))
+		}
+		close(goOn)
+		d.drained()
+		d.equal()
+		require.Equal(t, string(lock(3)), held(t, d.enhanced.Store, near(0)))
+		require.Zero(t, d.ledger.Totals().Divergences, "each met what the authority met")
+		require.True(t, d.toEnhanced.Backlog().Clean())
+	})
+}
+
+// The latencies are those of the last writes on both sides; reads and what wrote
+// nothing do not count.
+func TestLatencyIsThatOfTheLastWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDuo(t, shadow.Assignment{Epoch: 1, Mode: shadow.Shadow})
+		slow := func(f *flaky, by time.Duration) {
+			f.set(func(string) (error, error) { time.Sleep(by); return nil, nil })
+		}
+		legacy, enhanced, writes := d.latency.P95()
+		require.Equal(t, fmt.Sprint(0, 0, 0), fmt.Sprint(int(legacy), int(enhanced), writes))
+
+		slow(d.legacy, 3*time.Millisecond)
+		slow(d.enhanced, 7*time.Millisecond)
+		require.True(t, d.acquire(key(1), 1))
+		require.False(t, d.acquire(key(1), 2))
+		require.True(t, d.acquire(key(1), 1))
+		d.holder(key(1))
+		d.release(key(2))
+		d.drained()
+		legacy, enhanced, writes = d.latency.P95()
+		require.Equal(t, []any{3 * time.Millisecond, 7 * time.Millisecond, 1}, []any{legacy, enhanced, writes})
+
+		d.switchTo(shadow.Assignment{Mode: shadow.Primary})
+		slow(d.enhanced, 11*time.Millisecond)
+		for i := range 19 {
+			require.True(t, d.acquire(key(10+i), 1))
+		}
+		legacy, enhanced, writes = d.latency.P95()
+		require.Equal(t, []any{3 * time.Millisecond, 11 * time.Millisecond, 20}, []any{legacy, enhanced, writes}, "whoever answers")
+
+		slow(d.enhanced, time.Millisecond)
+		for i := range 1000 {
+			require.True(t, d.acquire(key(1000+i), 1))
+		}
+		_, enhanced, writes = d.latency.P95()
+		require.Equal(t, []any{time.Millisecond, 1000}, []any{enhanced, writes}, "what is long ago is forgotten")
+	})
+}

@@ -1,0 +1,193 @@
+package acceptance
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lock-sidecar/lock-sidecar/test/faultproxy"
+	"github.com/lock-sidecar/lock-sidecar/test/sidecar"
+)
+
+// failpoints are the moments between two durable effects at which a test can kill the product, by the names that they
+// have in its source.
+func failpoints(t *testing.T) (names []string) {
+	t.Helper()
+	hit := regexp.MustCompile(`failpoint\.Hit\("([^"]+)"\)`)
+	require.NoError(t, filepath.WalkDir("../..", func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && len(entry.Name()) > 2 {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		source, err := os.ReadFile(path)
+		for _, found := range hit.FindAllSubmatch(source, -1) {
+			names = append(names, string(found[1]))
+		}
+		return err
+	}))
+	slices.Sort(names)
+	names = slices.Compact(names)
+	require.NotEmpty(t, names)
+	return names
+}
+
+// Killed between any two durable effects of a command, a flip, a fallback or a return, the sidecar starts again with
+// every answered lock where it was, none held twice, and both stores made equal.
+func TestKilledAtAnyStepItGoesOnWhereItWas(t *testing.T) {
+	for _, name := range failpoints(t) {
+		for _, pass := range passesOf(name) {
+			t.Run(fmt.Sprintf("%s:%d", name, pass), func(t *testing.T) {
+				t.Parallel()
+				dieAt(t, fmt.Sprintf("%s:%d", name, pass))
+			})
+		}
+	}
+}
+
+// passesOf says at which of its passes a failpoint kills: what the acts of live do there, in their order.
+func passesOf(name string) []int {
+	switch kind, _, _ := strings.Cut(name, "-"); kind {
+	case "flip": // to hybrid, to primary, return
+		return append([]int{1, 3}, more(2, 4, 5)...)
+	case "standby": // the first is at the start, before anything can be asked
+		return append([]int{2}, more(3, 4, 5)...)
+	case "leave": // by a fault, by an operator
+		return append([]int{1}, more(2)...)
+	case "legacy", "enhanced": // commands
+		return append([]int{1, 20}, more(2, 3, 100)...)
+	}
+	return []int{1}
+}
+
+// more is for "make soak".
+func more(passes ...int) []int {
+	if !morePasses {
+		return nil
+	}
+	return passes
+}
+
+func dieAt(t *testing.T, failpoint string) {
+	r := newOutageRig(t)
+	dir := filepath.Join(t.TempDir(), "data")
+	args := quickly("--mode", "shadow", "--redis-addr", r.proxy.Addr)
+	p := sidecar.Start(t, sidecar.Options{
+		DataDir: dir, Args: args, Failpoints: true, Unready: true, Env: []string{"FAILPOINT_EXIT=" + failpoint},
+	})
+	run := begin(t, p.Addr, 1)
+	h := newChronicle("killed", 3)
+	stop := h.watch(t, p.Addr, 6)
+	act := live(t, r, p)
+	require.False(t, p.Running(), "nothing of what was done has passed %s", failpoint)
+	stop()
+	report := run.Wait()
+	require.Empty(t, report.Violations)
+	t.Logf("killed in: %s", act)
+
+	r.proxy.Set(faultproxy.Pass())
+	p = sidecar.Start(t, sidecar.Options{DataDir: dir, Args: args, Unready: true})
+	if stateOf(t, p).Manual {
+		done(t, p, "return")
+	}
+	s := await(t, p, returnWithin, "settled", settled)
+	t.Logf("after the restart: %s, epoch %d", s.Mode, s.Epoch)
+	require.Zero(t, s.Conflicts)
+	h.read(t, p)
+	require.Empty(t, report.Check(served(t, p)))
+	again := begin(t, p.Addr, 2)
+	stop = h.watch(t, p.Addr, 6)
+	wait(t, 300*time.Millisecond)
+	stop()
+	last := again.Stop()
+	require.Empty(t, last.Failures)
+	require.Empty(t, last.Violations)
+	h.read(t, p)
+	h.check(t)
+	switch s.Mode {
+	case "legacy":
+		requireRollback(t, p, report, last)
+	case "enhanced":
+		require.Equal(t, served(t, p), inRedis(t, r.redis))
+	default:
+		requireEqual(t, p, healWithin)
+		require.Equal(t, served(t, p), inRedis(t, r.redis))
+		requireRollback(t, p, report, last)
+	}
+}
+
+// settled is a sidecar that has nothing left to do after a start.
+func settled(s state) bool {
+	switch s.Mode {
+	case "legacy":
+		return true
+	case "shadow":
+		return s.Enhanced.Healthy && s.StoreID != "" && slices.Contains([]string{"none", "done"}, s.Backfill.State)
+	case "enhanced":
+		return s.Enhanced.Healthy
+	}
+	return safe(s.Mode)(s) || s.Shared && inMode(s.Mode)(s) && s.Enhanced.Healthy
+}
+
+// live makes a sidecar do all that it can do, one act after the other, until it is killed in one, and returns that one's
+// name.
+func live(t *testing.T, r *outageRig, p *sidecar.Process) string {
+	verb := func(args ...string) func() {
+		return func() { p.Verb(args...) } // what it answers is of no interest: it may see the end of the process
+	}
+	mode := func(args ...string) func() {
+		return verb(append(append([]string{"mode"}, args...), "--force", "--reason", "acceptance test")...)
+	}
+	acts := []struct {
+		name string
+		do   func()
+		then func(state) bool
+	}{
+		{"start in shadow", func() {}, settled},
+		{"flip to hybrid", mode("hybrid", "--percent", "50"), safe("hybrid")},
+		{"flip to primary", mode("primary"), safe("primary")},
+		{"fallback", func() { r.proxy.Set(faultproxy.Fault{Refuse: true}) }, fallenBack},
+		{"return", func() { r.proxy.Set(faultproxy.Pass()) }, safe("primary")},
+		{"manual fallback", verb("fallback", "--reason", "acceptance test"), fallenBack},
+		{"manual return", verb("return"), safe("primary")},
+		{"flip to enhanced", mode("enhanced"), inMode("enhanced")},
+		{"flip back to primary", mode("primary"), safe("primary")},
+		{"flip back to shadow", mode("shadow"), settled},
+		{"flip back to legacy", mode("legacy"), func(s state) bool { return s.Mode == "legacy" }},
+		{"flip from legacy to primary", mode("primary"), safe("primary")},
+		{"admission", verb("admit", "11111111111111111111111111111111", "--reason", "acceptance test"), func(s state) bool { return s.Shared }},
+	}
+	for _, act := range acts {
+		act.do()
+		if !survives(t, p, act.then) {
+			return act.name
+		}
+	}
+	return "nothing"
+}
+
+// survives waits until the status is as wanted; false means that the process has ended.
+func survives(t *testing.T, p *sidecar.Process, is func(state) bool) bool {
+	t.Helper()
+	var s state
+	for began := time.Now(); p.Running(); wait(t, pollEvery) {
+		require.Less(t, time.Since(began), returnWithin, "neither killed nor done: %+v", s)
+		document, err := p.Status(t.Context())
+		if err != nil {
+			continue // it may be on its way out
+		}
+		readJSON(t, document, &s)
+		if is(s) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,17 @@
+//go:build !soak
+
+package acceptance
+
+import "time"
+
+// How long the tests of cut-over and fallback take in "make test". "make soak" takes the lengths that are promised.
+const (
+	migrations  = 1                       // from legacy to enhanced and back under load
+	outageFor   = 1500 * time.Millisecond // each fault of the store that answers
+	moreOutages = false                   // variants of others
+	morePasses  = false                   // of each failpoint at which the process is killed
+	crashes     = 2                       // kill -9 under load
+	// slowestAnswer is a bound that a machine which does other things too can keep. Atlantis itself waits 3 s.
+	slowestAnswer = 2500 * time.Millisecond
+	slowestHold   = 2 * time.Second
+)

@@ -1,0 +1,16 @@
+//go:build soak
+
+package acceptance
+
+import "time"
+
+// The promised lengths and times, for "make soak" on a machine that does nothing else.
+const (
+	migrations    = 20
+	outageFor     = 20 * time.Second
+	moreOutages   = true
+	morePasses    = true // of each failpoint at which the process is killed
+	crashes       = 30
+	slowestAnswer = time.Second
+	slowestHold   = 500 * time.Millisecond
+)

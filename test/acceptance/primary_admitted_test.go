@@ -1,0 +1,191 @@
+package acceptance
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lock-sidecar/lock-sidecar/test/redistest"
+	"github.com/lock-sidecar/lock-sidecar/test/sidecar"
+)
+
+// impatient is a client that shows an error at once: Atlantis itself sends some again.
+func impatient(t *testing.T, p *sidecar.Process) *redis.Client {
+	t.Helper()
+	c := redis.NewClient(&redis.Options{Addr: p.Addr, MaxRetries: -1})
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// requireStoreDown ensures that every kind of command is refused with a sentence, reads too: a read is a grant.
+func requireStoreDown(t *testing.T, p *sidecar.Process) {
+	t.Helper()
+	c := impatient(t, p)
+	ctx := t.Context()
+	for what, command := range map[string]func() error{
+		"GET of a lock":          func() error { return c.Get(ctx, aLock).Err() },
+		"GET of a pull status":   func() error { return c.Get(ctx, aStatus).Err() },
+		"GET of a command lock":  func() error { return c.Get(ctx, aCommand).Err() },
+		"SET of a lock":          func() error { return c.Set(ctx, aNewLock, lockJSON("acme/infra", "nobody/knows", 3), 0).Err() },
+		"DEL of a lock":          func() error { return c.Del(ctx, aLock).Err() },
+		"release by the script":  func() error { return c.Eval(ctx, releaseMine, []string{aLock}, 1).Err() },
+		"list of locks":          func() error { return c.Scan(ctx, 0, "pr*", 0).Err() },
+		"EXISTS of a lock":       func() error { return c.Exists(ctx, aLock).Err() },
+		"SET of a command lock":  func() error { return c.Set(ctx, aCommand, "{}", 0).Err() },
+		"list of one repository": func() error { return c.Scan(ctx, 0, "pr/acme/infra*", 0).Err() },
+	} {
+		began := time.Now()
+		err := command()
+		require.Error(t, err, what)
+		require.NotEqual(t, redis.Nil, err, what)
+		require.Regexp(t, `^STOREDOWN [A-Za-z].{20,}`, err.Error(), what)
+		require.Less(t, time.Since(began), slowestAnswer, what)
+	}
+}
+
+// admitted starts two sidecars on one Redis, of which the second was admitted by the first.
+func admitted(t *testing.T, server *redistest.Server) (first, second *sidecar.Process) {
+	t.Helper()
+	first = above(t, "primary", "", server.Addr)
+	second = shadowOn(t, "", server.Addr, quickly()...)
+	require.Contains(t, strangerSays(t, second), "belongs to another sidecar")
+	done(t, first, "admit", stateOf(t, second).OwnID, "--reason", "a replica")
+	s := await(t, first, healWithin, "no safe fallback", func(s state) bool { return !s.SafeFallback && s.Shared })
+	require.Contains(t, s.SafeFallbackReason, "other sidecars")
+	second.Stop()
+	second = shadowOn(t, second.DataDir, server.Addr, quickly()...)
+	await(t, second, returnWithin, "the second does as the first", inMode("primary"))
+	return first, second
+}
+
+// A sidecar that was admitted while it answered from a legacy of its own changes nothing in the store that others
+// answer from, and a restart does not hide the locks of that legacy: somebody has to decide about them first.
+func TestAnAdmissionDoesNotMixTwoLegacies(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, durable()...)
+	first := above(t, "primary", "", server.Addr)
+	value := lockJSON("acme/infra", theirPath, 1)
+	require.NoError(t, first.Client(t).Set(t.Context(), aLock, value, 0).Err())
+	second := shadowOn(t, "", server.Addr, quickly()...)
+	require.NoError(t, second.Client(t).Set(t.Context(), aNewLock, lockJSON("acme/infra", "nobody/knows", 2), 0).Err())
+	strangerSays(t, second)
+	done(t, first, "admit", stateOf(t, second).OwnID, "--reason", "a replica")
+	wait(t, 3*time.Second) // some tries to join
+	require.Equal(t, map[string]string{aLock: value}, inRedis(t, server.Client(t)))
+	require.Equal(t, map[string]string{aLock: value}, served(t, first))
+	second.Stop()
+	_, stderr, code := sidecar.Run(t, nil, "serve", "--data-dir", second.DataDir, "--listen", "127.0.0.1:0",
+		"--admin-listen", "127.0.0.1:0", "--redis-addr", server.Addr)
+	require.Equal(t, exitRefused, code, stderr)
+	require.Contains(t, stderr, "atlantis.db holds 1 record")
+}
+
+// strangerSays waits until a sidecar has found that the store is not its own, and returns its words.
+func strangerSays(t *testing.T, p *sidecar.Process) string {
+	t.Helper()
+	return await(t, p, healWithin, "the store is somebody else's", func(s state) bool { return s.Enhanced.Error != "" }).Enhanced.Error
+}
+
+// Two sidecars on one store, the second admitted by the first: no lock is granted twice across both. Neither falls
+// back: when Redis dies both refuse with a sentence, reads of locks too, and both go on when it is there again.
+func TestTwoSidecarsNeverGrantALockTwice(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, durable()...)
+	first, second := admitted(t, server)
+	h := newChronicle("shared", 3)
+	ends := []func(){h.watch(t, first.Addr, 8), h.watch(t, second.Addr, 8)}
+	wait(t, 2*time.Second)
+	require.Empty(t, h.failed())
+	for _, p := range []*sidecar.Process{first, second} {
+		require.False(t, stateOf(t, p).SafeFallback)
+		refused(t, p, "fallback", "--reason", "acceptance test")
+	}
+
+	server.Kill()
+	require.Eventually(t, func() bool { return len(h.failed()) > 0 }, healWithin, pollEvery)
+	for _, p := range []*sidecar.Process{first, second} {
+		requireStoreDown(t, p)
+		s := stateOf(t, p)
+		require.False(t, s.FallenBack)
+		require.NotEmpty(t, s.Down)
+	}
+	server.Restart()
+	for _, p := range []*sidecar.Process{first, second} {
+		c := impatient(t, p)
+		require.Eventually(t, func() bool { return notNil(c.Get(t.Context(), aLock).Err()) == nil }, returnWithin, pollEvery, "serves again")
+	}
+	failed := len(h.failed())
+	wait(t, time.Second)
+	require.Len(t, h.failed(), failed, "no command fails any more")
+	for _, end := range ends {
+		end()
+	}
+	h.read(t, first)
+	h.read(t, second)
+	h.check(t)
+	require.Equal(t, served(t, first), served(t, second))
+	require.Equal(t, served(t, first), inRedis(t, server.Client(t)))
+}
+
+// A sidecar that was not admitted gets no answer out of a store that is another's: it says so in shadow, and goes
+// no further.
+func TestASidecarThatWasNotAdmittedIsRefused(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	owner := above(t, "primary", "", server.Addr)
+	require.NoError(t, owner.Client(t).Set(t.Context(), aNewLock, lockJSON("acme/infra", "nobody/knows", 1), 0).Err())
+	stranger := shadowOn(t, "", server.Addr, quickly()...)
+	require.Contains(t, strangerSays(t, stranger), "belongs to another sidecar")
+	for _, mode := range []string{"hybrid", "primary", "enhanced"} {
+		refused(t, stranger, "mode", mode, "--force", "--reason", "acceptance test", "--timeout", "5s")
+	}
+	require.Equal(t, "shadow", stateOf(t, stranger).Mode)
+	require.Equal(t, redis.Nil, stranger.Client(t).Get(t.Context(), aNewLock).Err(), "its own legacy answers")
+	requireEqual(t, owner, healWithin)
+	require.True(t, stateOf(t, owner).SafeFallback)
+}
+
+// With --take-over a store changes hands: the one that had it notices, answers nothing from then on, and does not fall
+// back to a legacy that others no longer write to.
+func TestTakeOverEndsTheOwnersAnswers(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	owner := above(t, "primary", "", server.Addr)
+	c := owner.Client(t)
+	require.NoError(t, c.Set(t.Context(), aLock, lockJSON("acme/infra", theirPath, 1), 0).Err())
+	taker := shadowOn(t, "", server.Addr, quickly("--take-over")...)
+	await(t, taker, healWithin, "the store is ours", func(s state) bool { return s.StoreID != "" && s.SoleOwner })
+	require.Eventually(t, func() bool { return owner.Client(t).Get(context.Background(), aLock).Err() != nil }, healWithin, pollEvery)
+	requireStoreDown(t, owner)
+	require.False(t, stateOf(t, owner).FallenBack)
+	require.Contains(t, stateOf(t, owner).Down, "another sidecar")
+	await(t, taker, returnWithin, "the store's mode goes on", inMode("primary"))
+	require.Equal(t, lockJSON("acme/infra", theirPath, 1), taker.Client(t).Get(t.Context(), aLock).Val())
+}
+
+// Who was admitted is remembered over a restart of both.
+func TestAnAdmissionOutlivesARestart(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, durable()...)
+	first, second := admitted(t, server)
+	value := lockJSON("acme/infra", theirPath, 1)
+	require.NoError(t, second.Client(t).Set(t.Context(), aLock, value, 0).Err())
+	second.Stop()
+	first.Kill9()
+	<-first.Ended()
+	var all []*sidecar.Process
+	for _, dir := range []string{second.DataDir, first.DataDir} {
+		all = append(all, sidecar.Start(t, sidecar.Options{DataDir: dir, Args: quickly("--redis-addr", server.Addr), Unready: true}))
+	}
+	slices.Reverse(all)
+	for _, p := range all {
+		c := impatient(t, p)
+		require.Eventually(t, func() bool { return c.Get(t.Context(), aLock).Val() == value }, returnWithin, pollEvery)
+		require.EqualError(t, c.Set(t.Context(), aLock, lockJSON("acme/infra", theirPath, 2), 0).Err(), "LOCKED held by pull #1 of acme/infra")
+		require.False(t, stateOf(t, p).SafeFallback)
+	}
+}
