@@ -145,18 +145,6 @@ func holder(lock string) int {
 	return record.Pull.Num
 }
 
-// found adds what a store holds now to the history, as if each lock were read.
-func (h *chronicle) found(store map[string]string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	now := int64(time.Since(h.began))
-	for lock := range h.locks {
-		h.operations = append(h.operations, porcupine.Operation{
-			Input: lockCall{op: "get", lock: lock}, Call: now, Output: lockReply{holder: holder(store[h.key(lock)])}, Return: now + 1,
-		})
-	}
-}
-
 // read adds a read of every lock through a sidecar.
 func (h *chronicle) read(t *testing.T, p *sidecar.Process) {
 	t.Helper()
