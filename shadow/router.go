@@ -24,6 +24,10 @@ const maxTries = 4
 // enhanced store was about to be left.
 var errLeaving = errors.New("the enhanced store is about to be left")
 
+// ErrUnsettled: the enhanced store cannot be read though it seemed to be back.
+// The doubt stays, and nobody has seen anything of it.
+var ErrUnsettled = errors.New("the enhanced store cannot be read")
+
 // errInDoubt is what a command gets whose key the enhanced store has not
 // answered for: what is there may not be in legacy.
 var errInDoubt = errors.New("the enhanced store has not answered for this record")
@@ -445,7 +449,7 @@ func (r *Router) setDoubt(keys []locking.Key) {
 // Settle ends all doubt about what the enhanced store did, after a Probe or a
 // Join: no write without an answer can arrive any more. If it goes on answering,
 // legacy gets what is there now, or is not whole; it returns the error of
-// Standby.Alone.
+// Standby.Alone, or ErrUnsettled.
 func (r *Router) Settle(ctx context.Context, answers bool) error {
 	r.mu.Lock()
 	doubt := make([]locking.Key, 0, len(r.doubt))
@@ -458,7 +462,10 @@ func (r *Router) Settle(ctx context.Context, answers bool) error {
 	}
 	if answers && r.ToLegacy != nil {
 		r.ToLegacy.lost(doubt)
-		if err := r.settleDoubt(ctx, doubt); err == nil {
+		err := r.settleDoubt(ctx, doubt)
+		if errors.Is(err, ErrUnsettled) {
+			return err
+		} else if err == nil {
 			// legacy has what is there
 		} else if err := r.Standby.Alone("the enhanced store did not answer for a change in time"); err != nil {
 			return err
@@ -483,7 +490,7 @@ func (r *Router) settleDoubt(ctx context.Context, doubt []locking.Key) error {
 		}
 		more, err := r.queueHeld(ctx, LegacySide, []locking.Key{key}, task{kind: taskEqualize, call: locking.Call{Op: string(compare.Reconcile)}}, release)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", ErrUnsettled, err)
 		}
 		tasks = append(tasks, more...)
 	}

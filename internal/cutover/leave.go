@@ -76,7 +76,11 @@ func (k *Keeper) decide(epoch uint64, cause error) error {
 	failpoint.Hit("leave-held")
 	spared, cause := k.answers(ctx, cause)
 	if spared {
-		if err := k.Router.Settle(ctx, true); err != nil {
+		err := k.Router.Settle(ctx, true)
+		if errors.Is(err, shadow.ErrUnsettled) { // it has failed again
+			return k.leave(ctx, a, err, Itself)
+		}
+		if err != nil {
 			k.Logger.Error("commands are refused", "error", err)
 		}
 		k.Asked()
