@@ -124,6 +124,9 @@ func (k *Keeper) mayFlip(ctx context.Context, a, to shadow.Assignment, r Request
 		return refuse("other sidecars use the enhanced store: only the modes primary and enhanced let all of them ask the same store")
 	}
 	if _, down := k.Router.Assignment(); down != nil {
+		if a.Mode == shadow.Enhanced { // not even with Force: every lock would be free
+			return refuse("atlantis.db is retired, it holds no lock, and the enhanced store, which holds them all, does not answer: %v; bring it or a backup of it back; to begin anew without any lock, stop and start with an empty data directory", down)
+		}
 		if to.Above(shadow.Shadow) || !r.Force {
 			return refuse("the enhanced store does not answer and atlantis.db may lack what it has answered: %v; bring it back, or go on with atlantis.db as it is with `mode shadow --force --reason`", down)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lock-sidecar/lock-sidecar/internal/cutover"
 	"github.com/lock-sidecar/lock-sidecar/legacy"
 	"github.com/lock-sidecar/lock-sidecar/shadow"
 )
@@ -73,5 +74,25 @@ func TestARetirementThatFails(t *testing.T) {
 		r.settled()
 		require.True(t, r.whole.Is())
 		r.equal()
+	})
+}
+
+// While legacy is retired and the enhanced store is away, nobody can go on with
+// the empty atlantis.db, not even by force; when the store is back all is there.
+func TestNobodyGoesOnWithARetiredLegacy(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.begin(shadow.Assignment{Mode: shadow.Primary})
+		require.True(t, r.acquire(lockKey(1), 1))
+		require.NoError(t, r.to(shadow.Enhanced))
+		r.far.fails(errAway)
+		_, err := r.try(lockKey(2), 2)
+		require.ErrorIs(t, err, cutover.ErrDown)
+		for _, m := range []shadow.Mode{shadow.Legacy, shadow.Shadow, shadow.Hybrid, shadow.Primary} {
+			guarded(t, r.to(m), "it holds no lock")
+			require.Equal(t, shadow.Enhanced, r.now().Mode)
+		}
+		r.far.fails(nil)
+		r.until("it is revived", func() bool { return r.down() == nil })
+		require.Equal(t, string(lockOf(1)), r.holder(lockKey(1)))
 	})
 }
