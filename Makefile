@@ -57,6 +57,10 @@ lint: ## Check format, go vet, staticcheck, and that generated files are current
 	$(GO) tool -modfile=tools/go.mod staticcheck -tags soak,failpoints ./...
 	@sh scripts/generated.sh
 
+.PHONY: vuln
+vuln: ## Ask the Go vulnerability database about the code and its dependencies (needs the network)
+	$(GO) tool -modfile=tools/go.mod govulncheck ./...
+
 .PHONY: bench
 bench: redis ## Run the benchmarks, each beside the real thing it is compared with
 	$(GO) test -run '^$$' -bench . -benchmem -timeout 30m $(BENCH)
