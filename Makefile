@@ -30,9 +30,14 @@ build: ## Build the static binary bin/lock-sidecar
 test: redis ## Run the tests (gets redis-server if it is missing)
 	$(GO) test -timeout 10m ./...
 
+# The race detector sees a code path, whatever Redis or the disk does to it: of the acceptance tests one of each path is
+# run with it. "make race RACED=." runs them all, in half an hour.
+RACED ?= Linearizable|OldClients|Transcripts|ThereAndBackUnderLoad|TwoSidecars|AForeignChange|ComesAndGoes|RetiringLegacy|Drills|Contention
+
 .PHONY: race
 race: redis ## Run the tests with the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/test/acceptance$$')
+	CGO_ENABLED=1 $(GO) test -race -timeout 60m -run '$(RACED)' ./test/acceptance
 
 .PHONY: soak
 soak: redis ## Run the tests on the built binary at their promised length: an hour or more
@@ -60,6 +65,10 @@ lint: ## Check format, go vet, staticcheck, and that generated files are current
 .PHONY: vuln
 vuln: ## Ask the Go vulnerability database about the code and its dependencies (needs the network)
 	$(GO) tool -modfile=tools/go.mod govulncheck ./...
+
+.PHONY: mutations
+mutations: redis ## Break the product in some sixty ways and want a test to notice each (Linux, root, strace; an hour)
+	$(GO) test -tags mutations -count=1 -timeout 3h -v -run TestEachMutationIsNoticed ./test/mutation
 
 .PHONY: bench
 bench: redis ## Run the benchmarks, each beside the real thing it is compared with

@@ -9,6 +9,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/lock-sidecar/lock-sidecar/legacy"
+	"github.com/lock-sidecar/lock-sidecar/locking"
 )
 
 // double_grant: of many pull requests that all read "free" and then SET, one
@@ -167,4 +170,37 @@ func TestADeleteOfOnesOwnLockIsDone(t *testing.T) {
 	require.NoError(t, c.Set(ctx, unseen, mine, 0).Err())
 	require.Equal(t, int64(1), c.Del(ctx, unseen).Val())
 	require.Equal(t, int64(0), c.Del(ctx, unseen).Val())
+}
+
+// beforeDelete lets something happen between what a DEL reads and what it removes.
+type beforeDelete struct {
+	locking.Store
+	happens func()
+}
+
+func (b *beforeDelete) Apply(ctx context.Context, changes []locking.Change) ([]locking.Outcome, error) {
+	if changes[0].Delete && b.happens != nil {
+		happens := b.happens
+		b.happens = nil
+		happens()
+	}
+	return b.Store.Apply(ctx, changes)
+}
+
+// If the lock changes hands while its release is under way, the next holder keeps it.
+func TestAReleaseThatIsOvertakenLeavesTheNextHolderAlone(t *testing.T) {
+	store, err := legacy.Open(t.Context(), legacy.Options{Dir: t.TempDir()})
+	require.NoError(t, err)
+	between := &beforeDelete{Store: store}
+	r := newRigOver(t, store, between)
+	c, other := r.client(), r.client()
+	ctx := t.Context()
+	require.NoError(t, c.Set(ctx, lockKey, lock("acme/infra", 1), 0).Err())
+	require.NoError(t, c.Get(ctx, lockKey).Err())
+	between.happens = func() {
+		require.Equal(t, int64(1), other.Del(ctx, lockKey).Val())
+		require.NoError(t, other.Set(ctx, lockKey, lock("acme/infra", 2), 0).Err())
+	}
+	require.Equal(t, int64(0), c.Del(ctx, lockKey).Val())
+	require.Equal(t, lock("acme/infra", 2), c.Get(ctx, lockKey).Val())
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/internal/metrics"
 	"github.com/lock-sidecar/lock-sidecar/internal/resp"
 	"github.com/lock-sidecar/lock-sidecar/legacy"
+	"github.com/lock-sidecar/lock-sidecar/locking"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -43,9 +44,15 @@ func newRig(t *testing.T) *rig {
 
 func newRigOn(t *testing.T, store *legacy.Store) *rig {
 	t.Helper()
+	return newRigOver(t, store, store)
+}
+
+// newRigOver has the handler ask over, which stands before the store.
+func newRigOver(t *testing.T, store *legacy.Store, over locking.Store) *rig {
+	t.Helper()
 	r := &rig{t: t, store: store, metrics: prometheus.NewRegistry(), log: &strings.Builder{}}
 	handler := atlantis.New(atlantis.Options{
-		Store: store, StoreName: func() string { return "legacy" }, Version: "test", Registerer: r.metrics, Operations: metrics.NewOperations(r.metrics),
+		Store: over, StoreName: func() string { return "legacy" }, Version: "test", Registerer: r.metrics, Operations: metrics.NewOperations(r.metrics),
 		Logger: hclog.New(&hclog.LoggerOptions{Output: r.log, Level: hclog.Debug}),
 	})
 	server := resp.NewServer(handler, resp.DefaultOptions())

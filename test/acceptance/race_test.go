@@ -17,7 +17,11 @@ import (
 // Fifty clients race for one lock in Atlantis's own way, GET and then SET, a thousand times: each time one wins and
 // the others read who holds it.
 func TestFiftyClientsRaceForOneLock(t *testing.T) {
-	const clients, rounds = 50, 1000
+	const clients = 50
+	rounds := 1000
+	if sidecar.RaceDetector {
+		rounds = 200
+	}
 	p := sidecar.Start(t, sidecar.Options{Args: []string{"--log-level", "warn"}})
 	c := make([]*redis.Client, clients)
 	for i := range c {

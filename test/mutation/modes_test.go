@@ -1,0 +1,122 @@
+package mutation
+
+// ofModes are mistakes in who answers, in what follows, and on the way between.
+func ofModes() []mutation {
+	return []mutation{
+		{
+			name: "in primary a GET is answered by the follower",
+			file: "shadow/router.go", old: "		if a.Authority(key.Route()) == EnhancedSide {\n			record, err = r.getEnhanced", new: "		if a.Authority(key.Route()) != EnhancedSide {\n			record, err = r.getEnhanced",
+			pkg: "./shadow",
+		},
+		{
+			name: "in primary OK comes before legacy has the change",
+			file: "shadow/router.go", old: "	if !wrote || !r.Standby.waits() {", new: "	if true || !wrote || !r.Standby.waits() {",
+			pkg: "./shadow",
+		},
+		{
+			name: "a write goes on alone and leaves the mark that says legacy is whole",
+			file: "shadow/standby.go", old: "	if err := s.mark.TakeAway(); err != nil {\n		return fmt.Errorf(\"%w: %w\", ErrMark, err)\n	}\n", new: "",
+			pkg: "./shadow",
+		},
+		{
+			name: "a write whose mark cannot be removed is answered OK",
+			file: "shadow/router.go", old: "	if err := r.Standby.Alone(why); err != nil {\n		r.ToLegacy.lost(keys)", new: "	if err := r.Standby.Alone(why); err != nil && false {\n		r.ToLegacy.lost(keys)",
+			pkg: "./shadow",
+		},
+		{
+			name: "a key in doubt is read as if nothing had happened",
+			file: "shadow/router.go", old: "	if r.inDoubt(key) {\n		return locking.Record{}, errInDoubt\n	}\n", new: "",
+			pkg: "./shadow",
+		},
+		{
+			name: "a key in doubt is written as if nothing had happened",
+			file: "shadow/router.go", old: "	if slices.ContainsFunc(keys, r.inDoubt) {\n		return nil, errInDoubt\n	}\n", new: "",
+			pkg: "./shadow",
+		},
+		{
+			name: "the follower runs changes of one key in any order",
+			file: "shadow/router.go", old: "	release, err := r.order.hold(ctx, keys...)\n	if err != nil {\n		return nil, err\n	}\n	defer release()\n	if refused, err", new: "	if refused, err",
+			pkg: "./shadow",
+		},
+		{
+			name: "a change of an unknown result leaves its key clean",
+			file: "shadow/router.go", old: "		r.lost(keys) // an error may", new: "		_ = keys // an error may",
+			pkg: "./shadow",
+		},
+		{
+			name: "a change that the follower missed leaves its key clean",
+			file: "shadow/work.go", old: "	if t.kind == taskChange || t.kind == taskEqualize {\n		f.miss(t.keys, MissedError)\n	}\n", new: "",
+			pkg: "./shadow",
+		},
+		{
+			name: "a change that rests on one that was missed is made all the same",
+			file: "shadow/dirt.go", old: "	return position < d.floor || ok && position < s.until\n", new: "	_, _ = s, ok\n	return false\n",
+			pkg: "./shadow",
+		},
+		{
+			name: "a difference is seen and not recorded",
+			file: "shadow/work.go", old: "	f.ledger.Diverged(f.divergence(t, key, kind, authority, follower, took, \"\"))\n	f.mu.Lock()", new: "	f.mu.Lock()",
+			pkg: "./shadow",
+		},
+		{
+			name: "a version that was read in one store holds in the other",
+			file: "shadow/tag.go", old: "if version>>versionBits == epoch%(1<<epochBits) {", new: "if true {",
+			pkg: "./shadow",
+		},
+		{
+			name: "commands that are inside are not waited for before a switch",
+			file: "shadow/gate.go", old: "		if route == everyRoute || g.moves(route) {\n			n += commands", new: "		if route == everyRoute {\n			n += commands",
+			pkg: "./shadow",
+		},
+		{
+			name: "a route that moves is not held",
+			file: "shadow/gate.go", old: "		if route == everyRoute || g.moves(route) {\n			return true", new: "		if route == everyRoute {\n			return true",
+			pkg: "./shadow",
+		},
+		{
+			name: "while nobody knows who answers, a store answers",
+			file: "shadow/gate.go", old: "	if errors.As(g.down, &unsure) {", new: "	if false && errors.As(g.down, &unsure) {",
+			pkg: "./shadow",
+		},
+		{
+			name: "a conflict is forgotten and its lock granted",
+			file: "shadow/conflicts.go", old: "	if !slices.ContainsFunc(keysOf(changes), r.Conflicts.Has) {\n		return nil, nil", new: "	if true {\n		return nil, nil",
+			pkg: "./shadow",
+		},
+		{
+			name: "legacy takes over though other sidecars use the store",
+			file: "internal/cutover/resume.go", old: "	case a.Shared:\n		return \"other sidecars use the store too\", false\n", new: "",
+			pkg: "./internal/cutover",
+		},
+		{
+			name: "legacy takes over though it lacks answered changes",
+			file: "internal/cutover/resume.go", old: "	case !whole:\n		return \"legacy lacks changes that were answered\", false\n", new: "",
+			pkg: "./internal/cutover",
+		},
+		{
+			name: "a flip happens though the stores are not in step",
+			file: "internal/cutover/barrier.go", old: "if b := f.Backlog(); !b.InStep() {", new: "if b := f.Backlog(); false {",
+			pkg: "./internal/cutover",
+		},
+		{
+			name: "who answers is switched before it is kept",
+			file: "internal/cutover/barrier.go", old: "	if err := k.keepLocally(ctx, p.to); err != nil {\n		return err\n	}\n	failpoint.Hit(\"flip-kept\")\n	k.Router.Assign(p.to, nil)", new: "	k.Router.Assign(p.to, nil)\n	if err := k.keepLocally(ctx, p.to); err != nil {\n		return err\n	}\n	failpoint.Hit(\"flip-kept\")",
+			pkg: "./internal/cutover",
+		},
+		{
+			name: "a fallback is not kept: a restart does not know of it",
+			file: "internal/cutover/leave.go", old: "		if err := k.keepLocally(ctx, next); err != nil {\n			return \"\", err\n		}\n		k.Router.ToLegacy.Forget()", new: "		k.Router.ToLegacy.Forget()",
+			pkg: "./internal/cutover",
+		},
+		{
+			name: "a store that was lost is believed again",
+			file: "internal/cutover/resume.go", old: "	case last.FallenBack && f.Joined && f.StoreID != last.StoreID:\n		return f.fromLegacy(last, now, \"the enhanced store is not the one it was\")\n", new: "",
+			pkg: "./internal/cutover",
+		},
+		{
+			name: "a start believes an atlantis.db that is older than the mode in the store",
+			file: "internal/cutover/resume.go", old: "	case remote.Epoch <= local.Epoch:\n		return local, false, nil\n", new: "	case local.Epoch > 0:\n		return local, false, nil\n",
+			pkg: "./internal/cutover",
+		},
+	}
+}
