@@ -2,12 +2,12 @@ package reconcile
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/lock-sidecar/lock-sidecar/enhanced"
+	"github.com/lock-sidecar/lock-sidecar/internal/durable"
 )
 
 // MemoryName is the name of the file in the data directory.
@@ -43,15 +43,7 @@ func (m Memory) Save(r Remembered) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", MemoryName, err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(m.path), MemoryName+".*")
-	if err != nil {
-		return fmt.Errorf("save %s: %w", MemoryName, err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(append(b, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), m.path)
-	}
+	err = durable.Replace(m.path, append(b, '\n'))
 	if err != nil {
 		return fmt.Errorf("save %s: %w", MemoryName, err)
 	}
