@@ -43,6 +43,7 @@ func (h *Handler) remove(ctx context.Context, key locking.Key) (locking.Record, 
 		out, err := h.apply(ctx, locking.Delete(key, locking.Any()))
 		return out.Before, err
 	}
+	defer h.awaitReaders(ctx, key, 1)() // its GET
 	for {
 		_, current, err := h.read(ctx, []byte(key.String()))
 		if err != nil || !current.Exists() {
@@ -64,6 +65,16 @@ func (h *Handler) remove(ctx context.Context, key locking.Key) (locking.Record, 
 			return out.Before, nil
 		}
 	}
+}
+
+// awaitReaders lets those read a lock who were told of it before it is released;
+// done must be called after that.
+func (h *Handler) awaitReaders(ctx context.Context, key locking.Key, own int) (done func()) {
+	helped, done := h.listed.release(ctx, key, own)
+	if helped {
+		h.metrics.prevent(faultTornListing, 1)
+	}
+	return done
 }
 
 // released counts and logs a project lock that is gone.

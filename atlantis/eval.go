@@ -112,6 +112,11 @@ func (h *Handler) settle(ctx context.Context, view *evalView) (bool, error) {
 	if changes == nil {
 		return true, nil
 	}
+	for _, c := range changes {
+		if c.Delete && c.Key.Kind() == locking.ProjectLock {
+			defer h.awaitReaders(ctx, c.Key, 0)()
+		}
+	}
 	outcomes, err := h.store.Apply(ctx, changes)
 	if err != nil || !outcomes[0].Applied {
 		return false, err

@@ -204,3 +204,78 @@ func TestAReleaseThatIsOvertakenLeavesTheNextHolderAlone(t *testing.T) {
 	require.Equal(t, int64(0), c.Del(ctx, lockKey).Val())
 	require.Equal(t, lock("acme/infra", 2), c.Get(ctx, lockKey).Val())
 }
+
+// torn_listing: of pull requests of one repository that are merged at the same moment each lists its locks, reads
+// them one by one and gives up its own; none is told that a lock has gone which it was just told of.
+func TestPullRequestsThatAreMergedAtOnceGiveUpTheirLocks(t *testing.T) {
+	for release, giveUp := range map[string]func(ctx context.Context, c *redis.Client, key string, pull int) error{
+		"by GET and DEL": func(ctx context.Context, c *redis.Client, key string, _ int) error {
+			if err := c.Get(ctx, key).Err(); err != nil {
+				return err
+			}
+			return c.Del(ctx, key).Err()
+		},
+		"by a script": func(ctx context.Context, c *redis.Client, key string, pull int) error {
+			return c.Eval(ctx, `local v = redis.call('GET', KEYS[1])
+				if v and cjson.decode(v).Pull.Num == tonumber(ARGV[1]) then redis.call('DEL', KEYS[1]) return v end return nil`, []string{key}, pull).Err()
+		},
+	} {
+		t.Run(release, func(t *testing.T) {
+			r := newRig(t)
+			c := r.client()
+			ctx := t.Context()
+			const pulls, rounds = 12, 10
+			for round := range rounds {
+				for pull := 1; pull <= pulls; pull++ {
+					path := fmt.Sprintf("%d/%d", round, pull)
+					require.NoError(t, c.Set(ctx, "pr/acme/infra/"+path+"/default/", lockOn("github.com", "acme/infra", path, "", pull), 0).Err())
+				}
+				begin := make(chan struct{})
+				errs := make([]error, pulls)
+				var all sync.WaitGroup
+				for i := range pulls {
+					all.Go(func() {
+						<-begin
+						errs[i] = merge(ctx, c, i+1, giveUp)
+					})
+				}
+				close(begin)
+				all.Wait()
+				for i, err := range errs {
+					require.NoError(t, err, "pull %d in round %d", i+1, round)
+				}
+				require.Empty(t, c.Keys(ctx, "pr/*").Val())
+			}
+			require.Positive(t, r.prevented("torn_listing"))
+		})
+	}
+}
+
+// merge cleans up after a pull request as Atlantis does.
+func merge(ctx context.Context, c *redis.Client, pull int, giveUp func(context.Context, *redis.Client, string, int) error) error {
+	each := c.Scan(ctx, 0, "pr/acme/infra*", 0).Iterator()
+	for each.Next(ctx) {
+		value, err := c.Get(ctx, each.Val()).Result()
+		if err != nil {
+			return fmt.Errorf("get %s: %w", each.Val(), err)
+		}
+		if strings.Contains(value, fmt.Sprintf(`"Pull":{"Num":%d,`, pull)) {
+			if err := giveUp(ctx, c, each.Val(), pull); err != nil {
+				return err
+			}
+		}
+	}
+	return each.Err()
+}
+
+// Whoever lists locks and does not read them holds a release back for a moment and no longer.
+func TestAListingThatNobodyReadsHoldsNoReleaseBack(t *testing.T) {
+	r := newRig(t)
+	c := r.client()
+	ctx := t.Context()
+	require.NoError(t, c.Set(ctx, lockKey, lock("acme/infra", 1), 0).Err())
+	require.Len(t, c.Keys(ctx, "pr/*").Val(), 1)
+	require.NoError(t, c.Get(ctx, lockKey).Err())
+	require.Equal(t, int64(1), c.Del(ctx, lockKey).Val())
+	require.Zero(t, r.prevented("torn_listing"), "nobody was helped")
+}

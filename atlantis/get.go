@@ -17,6 +17,7 @@ func (h *Handler) get(ctx context.Context, args [][]byte, w *resp.Writer) {
 		op.fail(w, err)
 		return
 	}
+	h.listed.get(key)
 	h.seen.show(key, r)
 	op.end(resultOK)
 	if r.Exists() {

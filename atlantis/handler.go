@@ -43,6 +43,7 @@ type Handler struct {
 	metrics *counters
 	now     func() time.Time
 	seen    *sightings
+	listed  *listings
 	scripts *script.Cache
 
 	commands atomic.Uint64
@@ -65,6 +66,7 @@ func New(o Options) *Handler {
 		metrics: newCounters(o),
 		now:     o.Now,
 		seen:    newSightings(),
+		listed:  newListings(),
 		scripts: script.NewCache(scriptLimits(), 256, 1<<20),
 	}
 }

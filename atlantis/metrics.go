@@ -29,6 +29,7 @@ const (
 	faultGhostListing = "ghost_listing"
 	faultPrefixUnlock = "prefix_unlock"
 	faultStaleDelete  = "stale_delete"
+	faultTornListing  = "torn_listing"
 )
 
 // counters are the metrics of commands.
@@ -64,7 +65,7 @@ func newCounters(o Options) *counters {
 			Help:    "How long released project locks were held, by Atlantis's clock.",
 			Buckets: []float64{1, 10, 60, 600, 3600, 4 * 3600, 12 * 3600, 86400, 3 * 86400, 7 * 86400, 14 * 86400, 30 * 86400}}),
 	}
-	for _, fault := range []string{faultDoubleGrant, faultGhostListing, faultPrefixUnlock, faultStaleDelete} {
+	for _, fault := range []string{faultDoubleGrant, faultGhostListing, faultPrefixUnlock, faultStaleDelete, faultTornListing} {
 		m.prevented.WithLabelValues(fault) // shown as 0 from the start
 	}
 	return m

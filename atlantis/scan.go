@@ -103,7 +103,9 @@ func writeKeys(w *resp.Writer, keys []locking.Key) {
 // list returns the keys that a pattern means. Two patterns mean less than
 // Redis's glob would match, because Atlantis means less by them: "pr*" is all
 // project locks, and "pr/{repo}*" is the locks of exactly that repository.
-func (h *Handler) list(ctx context.Context, pattern string) ([]locking.Key, error) {
+func (h *Handler) list(ctx context.Context, pattern string) (keys []locking.Key, err error) {
+	end := h.listed.begin(ctx)
+	defer func() { end(keys) }()
 	if pattern == allLocks {
 		return h.listLocks(ctx)
 	}
