@@ -101,6 +101,11 @@ type RollbackDrill struct {
 	Notes          []string `json:"notes"`
 }
 
+// RollbackRequest is the body of POST /api/v1/drill/rollback.
+type RollbackRequest struct {
+	Reason string `json:"reason,omitempty"`
+}
+
 // OutageRequest is the body of POST /api/v1/drill/outage.
 type OutageRequest struct {
 	For    string `json:"for,omitempty"` // how long the enhanced store is cut off: 5s, the default, to MaxOutage
@@ -173,8 +178,8 @@ func (c *Client) Readiness(ctx context.Context) (Readiness, error) {
 
 // DrillRollback holds the commands of Atlantis while it checks that Atlantis
 // could go on with atlantis.db now. It changes nothing.
-func (c *Client) DrillRollback(ctx context.Context) (RollbackDrill, error) {
-	return post[RollbackDrill](ctx, c, "/api/v1/drill/rollback", nil)
+func (c *Client) DrillRollback(ctx context.Context, r RollbackRequest) (RollbackDrill, error) {
+	return post[RollbackDrill](ctx, c, "/api/v1/drill/rollback", r)
 }
 
 // DrillOutage cuts the enhanced store off for a while and watches.

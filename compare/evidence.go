@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+
+	"github.com/lock-sidecar/lock-sidecar/internal/durable"
 )
 
 // EvidenceFile is the ledger on disk, in the data directory. It has room for
@@ -47,7 +48,7 @@ func (l *Ledger) Save() error {
 	l.mu.Unlock()
 	text, err := json.Marshal(doc)
 	if err == nil {
-		err = replaceFile(l.path, append(text, '\n'))
+		err = durable.Replace(l.path, append(text, '\n'))
 	}
 	if err != nil {
 		l.mu.Lock()
@@ -93,26 +94,4 @@ func (l *Ledger) load() {
 	for _, d := range e.Unresolved {
 		l.unresolved[d.Record] = &d
 	}
-}
-
-// replaceFile makes the file have the content, or leaves it as it was, over a
-// crash too. The new file is private to its owner.
-func replaceFile(path string, content []byte) error {
-	next := path + ".next" // always the same, so that a crash leaves one at most
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(next, path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(next))
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -13,6 +13,8 @@ type touched struct {
 	keys map[locking.Key]struct{}
 	mode bool // the mode document
 	all  bool // every record there was
+
+	document []byte // the mode document, if mode
 }
 
 func (t touched) nothing() bool { return len(t.keys) == 0 && !t.mode && !t.all }

@@ -1,6 +1,7 @@
 package legacy
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -83,6 +84,7 @@ func (s *Store) shut() {
 // the moment it was closed, or put another in its place.
 func (s *Store) reload() error {
 	var m meta
+	var document []byte
 	var last uint64
 	err := s.open.View(func(tx *bolt.Tx) error { // only the writer swaps it
 		var ok bool
@@ -90,6 +92,9 @@ func (s *Store) reload() error {
 		last = uint64(tx.ID())
 		if m, ok, err = load(tx); err == nil && !ok {
 			err = errForeign
+		}
+		if err == nil {
+			document = bytes.Clone(tx.Bucket(ownBucket).Get(modeKey))
 		}
 		return err
 	})
@@ -100,6 +105,7 @@ func (s *Store) reload() error {
 		return errForeign
 	}
 	m.seq = max(m.seq, s.meta.seq)
-	s.meta = m
+	s.meta, s.document = m, document
+	s.note()
 	return nil
 }

@@ -1,6 +1,7 @@
 package legacy
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
@@ -62,7 +63,7 @@ func decodeMeta(b []byte) (meta, error) {
 }
 
 // position names the contents, "" for a file that we never wrote to: its
-// version grows with every change, so that a copy which is put back has another
+// version grows with every change and every mode, so that a copy which is put back has another
 // unless nothing was changed since it was made.
 func (m meta) position() string {
 	if m.store == "" {
@@ -114,8 +115,12 @@ func (s *Store) takeOver() (Opened, error) {
 				return fmt.Errorf("create bucket %s: %w", name, err)
 			}
 		}
-		if err := s.save(tx, m); err != nil || !foreign {
+		if err := s.save(tx, m); err != nil {
 			return err
+		}
+		s.document = bytes.Clone(tx.Bucket(ownBucket).Get(modeKey))
+		if !foreign {
+			return nil
 		}
 		return tx.Bucket(ownBucket).Put(foreignKey, []byte{1})
 	})

@@ -37,24 +37,27 @@ func (s *Store) Mode() ([]byte, error) {
 
 // SetMode keeps a document in the file, in our own bucket, where Atlantis does
 // not look. It is durable when SetMode returns nil; errors are those of Apply,
-// locking.ErrUnknownResult among them. No record gets a new version. A foreign
-// write that Open found is dealt with by it: the next Open does not tell of it.
+// locking.ErrUnknownResult among them. No record gets a new version, but the
+// file another Position. A foreign
+// write that Open found is dealt with by it, and a file that was put back: the
+// next Open does not tell of it.
 func (s *Store) SetMode(ctx context.Context, document []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	document = bytes.Clone(document) // bbolt keeps it until the commit
-	return s.submit(ctx, &request{act: func(tx *bolt.Tx, _ *meta, wrote *touched) error {
+	return s.submit(ctx, &request{act: func(tx *bolt.Tx, m *meta, wrote *touched) error {
 		own := tx.Bucket(ownBucket)
-		if now := own.Get(modeKey); now != nil && bytes.Equal(now, document) && own.Get(foreignKey) == nil {
+		if now := own.Get(modeKey); now != nil && bytes.Equal(now, document) && own.Get(foreignKey) == nil && s.PutBack() == "" {
 			return nil
 		}
+		m.seq++ // a copy from before the mode is older, though no record has changed
 		return putMode(own, document, wrote)
 	}})
 }
 
 func putMode(own *bolt.Bucket, document []byte, wrote *touched) error {
-	wrote.mode = true
+	wrote.mode, wrote.document = true, document
 	return errors.Join(own.Put(modeKey, document), own.Delete(foreignKey))
 }
 
@@ -62,7 +65,7 @@ var noteKey = []byte("note") // in ownBucket: the note
 
 // NoteWith says what is kept beside the records, in the same transaction as every
 // change from now on: note is called for each commit.
-func (s *Store) NoteWith(note func() []byte) { s.note.Store(&note) }
+func (s *Store) NoteWith(note func() []byte) { s.beside.Store(&note) }
 
 // Note returns what was kept beside the last change, nil if nothing was.
 func (s *Store) Note() (note []byte, err error) {
@@ -75,7 +78,7 @@ func (s *Store) Note() (note []byte, err error) {
 
 // putNote keeps the note in tx.
 func (s *Store) putNote(tx *bolt.Tx) error {
-	note := s.note.Load()
+	note := s.beside.Load()
 	if note == nil {
 		return nil
 	}

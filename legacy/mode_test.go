@@ -31,7 +31,7 @@ func setMode(t testing.TB, s *legacy.Store, document string) {
 	require.NoError(t, s.SetMode(context.Background(), []byte(document)))
 }
 
-// The document is in the file when SetMode returns, is our own transaction, and changes no record and no position.
+// The document is in the file when SetMode returns, is our own transaction, and changes no record; the file is at a later position.
 func TestModeIsKeptAndDurable(t *testing.T) {
 	dir, records := fixture(t, fixtures[1])
 	s := open(t, dir)
@@ -40,12 +40,16 @@ func TestModeIsKeptAndDurable(t *testing.T) {
 	require.Nil(t, document, "there is none yet")
 	version := put(t, s, lockA, "{}").Version
 	records[lockA.String()] = "{}"
-	at, err := s.Position()
+	before, err := s.Position()
 	require.NoError(t, err)
 
 	for _, want := range []string{`{"epoch":1}`, `{"epoch":2}`, ""} {
 		setMode(t, s, want)
 		require.Equal(t, want, mode(t, s))
+		at, err := s.Position()
+		require.NoError(t, err)
+		require.NotEqual(t, before, at)
+		before = at
 		crashed := t.TempDir()
 		copyFile(t, s.Path(), crashed)
 		again := open(t, crashed)

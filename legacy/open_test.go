@@ -83,7 +83,7 @@ func TestNewFileIsAsAtlantisMakesIt(t *testing.T) {
 	require.Equal(t, map[string]map[string]string{"runLocks": {}, "pulls": {}, "globalLocks": {}}, contents(t, s.Path()))
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Len(t, left, 1)
+	require.Len(t, left, 2, "atlantis.db and legacy-seen")
 }
 
 // The mode that somebody gave the file stays.
@@ -162,5 +162,5 @@ func TestSimultaneousFirstStartsHaveOneWinner(t *testing.T) {
 	require.Equal(t, 1, winners)
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Len(t, left, 1)
+	require.Len(t, left, 2, "atlantis.db and legacy-seen")
 }

@@ -41,11 +41,17 @@ type Store struct {
 	away chan struct{} // not nil while the file is given up; closed when it is back
 	base uint64        // version of records without one of their own
 
-	meta    meta // as last committed; the writer's
-	suspect atomic.Pointer[error]
+	meta     meta   // as last committed; the writer's
+	document []byte // the mode, as last committed; the writer's
+	suspect  atomic.Pointer[error]
+
+	lookout lookout
+	before  sighting // what was noted before Open
+	sighted bool     // something was
+	putBack atomic.Pointer[string]
 
 	flight  atomic.Pointer[flight]
-	note    atomic.Pointer[func() []byte]
+	beside  atomic.Pointer[func() []byte]
 	queue   chan *request
 	visits  chan *visit
 	closing chan struct{}
@@ -112,6 +118,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		queue:   make(chan *request),
 		visits:  make(chan *visit),
 		closing: make(chan struct{}),
+		lookout: lookout{path: filepath.Join(o.Dir, SeenName), log: o.Logger},
 	}
 	created, err := createFile(s.path)
 	if err != nil {
@@ -125,6 +132,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, errors.Join(err, s.open.Close())
 	}
 	s.opened.Created = created || s.open.WasEmpty()
+	s.compareSeen(s.opened)
 	s.writer.Go(s.write)
 	return s, nil
 }
@@ -148,6 +156,10 @@ func (s *Store) Close() error {
 	s.close.Do(func() {
 		close(s.closing)
 		s.writer.Wait()
+		if err = s.lookout.close(); err != nil {
+			s.log.Warn("not noted how far the database has come", "error", err)
+			err = nil // the file is as it should be
+		}
 		if s.open == nil {
 			return
 		}

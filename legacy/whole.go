@@ -3,6 +3,7 @@ package legacy
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/lock-sidecar/lock-sidecar/internal/durable"
 )
@@ -12,7 +13,9 @@ const WholeName = "legacy-whole"
 
 // Whole is a mark on disk that atlantis.db has every change that another
 // authority has answered OK, so that it may take over. It is taken away before
-// the first OK that atlantis.db missed: without it nothing falls back.
+// the first OK that atlantis.db missed: without it nothing falls back. Its first
+// line is the Position that the file had when it was set: an older file, or
+// another one, is not what it speaks of.
 type Whole struct{ mark durable.Mark }
 
 // WholeIn returns the mark of a data directory.
@@ -22,6 +25,13 @@ func WholeIn(dir string) Whole { return Whole{durable.MarkAt(filepath.Join(dir, 
 func (w Whole) Is() bool {
 	_, ok := w.mark.Read()
 	return ok
+}
+
+// Position is that of the file which the mark speaks of, "" if there is no mark
+// or it names none.
+func (w Whole) Position() string {
+	position, _, _ := strings.Cut(w.Content(), "\n")
+	return position
 }
 
 // Content is what Set was given, "" if the mark is not there.

@@ -168,6 +168,7 @@ func (s *Store) transact(group []*request) error {
 	f := s.takeOff(tx.ID(), wrote)
 	if err = boltfile.Commit(tx); err == nil {
 		s.meta = next
+		s.committed(wrote)
 		s.land(f, kept, nil)
 		return nil
 	}
@@ -218,6 +219,7 @@ func (s *Store) settle(f *flight, next meta, cause error) error {
 		}
 		return fmt.Errorf("nothing was changed: save to %s: %w", s.path, cause)
 	}
+	s.committed(f.wrote)
 	s.land(f, kept, nil)
 	return nil // it is in the file after all, and on the disk
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -36,22 +37,32 @@ type Standby struct {
 	mu      sync.Mutex // held while the mark is written or removed
 	on      bool       // commands wait for legacy at all
 	waiting bool       // commands wait for legacy now
-	whole   bool
-	marked  bool   // the mark may be on disk
-	why     string // why it is not whole
+	marked  bool       // the mark may be on disk
+
+	// now is changed with mu held, and read without: who only wants to know does not
+	// wait for a disk.
+	now atomic.Pointer[standing]
+}
+
+// standing is whether legacy is whole, and if not why not.
+type standing struct {
+	whole bool
+	why   string
 }
 
 // NewStandby returns a standby that is not whole, and whose mark may be there.
 func NewStandby(mark Mark, log hclog.Logger) *Standby {
-	return &Standby{mark: mark, log: log, marked: true, why: "not known to be whole yet"}
+	s := &Standby{mark: mark, log: log, marked: true}
+	s.now.Store(&standing{why: "not known to be whole yet"})
+	return s
 }
 
 // Whole reports whether legacy has everything that was answered OK by the
-// enhanced store, and if not why not.
+// enhanced store, and if not why not. It does not wait: while the mark is being
+// written legacy is not whole yet, and while it is being removed not any more.
 func (s *Standby) Whole() (whole bool, why string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.whole, s.why
+	now := s.now.Load()
+	return now.whole, now.why
 }
 
 // Declare says that legacy is whole, because both stores are known to be equal
@@ -62,14 +73,15 @@ func (s *Standby) Declare(content string) error {
 	if err := s.set(content); err != nil {
 		return err
 	}
-	s.on, s.waiting, s.whole, s.why = true, true, true, ""
+	s.on, s.waiting = true, true
+	s.now.Store(&standing{whole: true})
 	return nil
 }
 
 func (s *Standby) set(content string) error {
 	s.marked = true
 	if err := s.mark.Set(content); err != nil {
-		s.why = err.Error()
+		s.now.Store(&standing{why: err.Error()})
 		return err
 	}
 	return nil
@@ -96,13 +108,14 @@ func (s *Standby) Alone(why string) error {
 }
 
 func (s *Standby) drop(why string) error {
-	if s.whole {
+	now := s.now.Load()
+	if now.whole || now.why == "" {
+		s.now.Store(&standing{why: why})
+	}
+	if now.whole {
 		s.log.Warn("no safe fallback: legacy is not whole any more", "reason", why)
 	}
-	if s.whole || s.why == "" {
-		s.why = why
-	}
-	s.whole, s.waiting = false, false
+	s.waiting = false
 	if !s.marked {
 		return nil
 	}
@@ -121,10 +134,11 @@ func (s *Standby) drop(why string) error {
 func (s *Standby) mayAnswer() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.on || s.whole || !s.marked || s.waiting {
+	now := s.now.Load()
+	if !s.on || now.whole || !s.marked || s.waiting {
 		return nil
 	}
-	return s.drop(s.why)
+	return s.drop(now.why)
 }
 
 // waits reports whether a command that has just told the follower has to wait.
@@ -147,7 +161,7 @@ func (s *Standby) Restore(ctx context.Context, f *Follower, content string) erro
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.waiting || s.whole {
+	if whole, _ := s.Whole(); !s.waiting || whole {
 		return nil
 	}
 	if !f.Backlog().InStep() { // what is missed from now on is not answered before the mark is gone again
@@ -157,7 +171,7 @@ func (s *Standby) Restore(ctx context.Context, f *Follower, content string) erro
 		s.waiting = false
 		return errors.Join(err, s.drop(err.Error()))
 	}
-	s.whole, s.why = true, ""
+	s.now.Store(&standing{whole: true})
 	s.log.Info("legacy is whole: a fallback is safe")
 	return nil
 }

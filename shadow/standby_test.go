@@ -300,3 +300,25 @@ func TestAStandbyBeginsWithoutTrust(t *testing.T) {
 func shadowOf(t *testing.T) *shadow.Follower {
 	return newDuo(t, shadow.Assignment{Epoch: 1, Mode: shadow.Primary}).toLegacy
 }
+
+// Who only asks whether legacy is whole does not wait for the disk that the mark is
+// being removed from, or written to, and is not told more than is true by then.
+func TestNobodyWaitsForADiskToBeToldWhetherLegacyIsWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newPrimary(t)
+		goOn := make(chan struct{})
+		d.mark.set(func(n *note) { n.removed = func() { <-goOn } })
+		d.legacy.set(failing(errDisk))
+		took := begun(func() { require.True(t, d.acquire(key(1), 1)) })
+		time.Sleep(2 * time.Second)
+		require.False(t, took())
+		asked := begun(func() {
+			whole, why := d.standby.Whole()
+			require.False(t, whole)
+			require.Contains(t, why, "legacy")
+		})
+		require.True(t, asked(), "it waits for the disk")
+		close(goOn)
+		require.True(t, took())
+	})
+}

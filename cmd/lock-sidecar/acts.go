@@ -123,12 +123,12 @@ func (i *instance) ResolveConflict(ctx context.Context, r client.ConflictResolut
 }
 
 // DrillRollback is documented at admin.Sidecar.
-func (i *instance) DrillRollback(ctx context.Context) (client.RollbackDrill, error) {
+func (i *instance) DrillRollback(ctx context.Context, r client.RollbackRequest) (client.RollbackDrill, error) {
 	m, err := i.running()
 	if err != nil {
 		return client.RollbackDrill{}, err
 	}
-	d, err := m.keeper.DrillRollback(ctx)
+	d, err := m.keeper.DrillRollback(ctx, r.Reason)
 	return d, refused(err)
 }
 

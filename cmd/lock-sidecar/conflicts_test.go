@@ -75,8 +75,8 @@ func TestDrillsSayHowItWent(t *testing.T) {
 	url, asked := answering(t, 200, safe)
 	require.Equal(t, result{"a rollback loses nothing: Atlantis would be without locks for 1,280 ms (open 2.2 ms, check 30 ms)\n" +
 		"atlantis.db has 7 locks, 1 command lock, 9 pull statuses\n" +
-		"17 records compared with the enhanced store, 0 differences; 0 records lost\n  - checked a copy\n", "", 0}, run(t, "drill", "rollback", "--admin", url))
-	require.Equal(t, "POST drill/rollback", *asked)
+		"17 records compared with the enhanced store, 0 differences; 0 records lost\n  - checked a copy\n", "", 0}, run(t, "drill", "rollback", "--reason", "week 7", "--admin", url))
+	require.Equal(t, `POST drill/rollback {"reason":"week 7"}`, *asked)
 
 	url, _ = answering(t, 200, client.RollbackDrill{Lost: 1, Compared: 17, Differences: 1, Damage: []string{"page 3: unreachable"}})
 	r := run(t, "drill", "rollback", "--admin", url)

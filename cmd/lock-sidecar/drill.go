@@ -16,7 +16,8 @@ func newDrill(o Options) *cobra.Command {
 }
 
 func newDrillRollback(o Options) *cobra.Command {
-	return asks(o, adminFlags{timeout: changeTimeout}, &cobra.Command{
+	var reason string
+	cmd := asks(o, adminFlags{timeout: changeTimeout}, &cobra.Command{
 		Use:   "rollback",
 		Short: "Check that Atlantis could go on with atlantis.db now, and how fast",
 		Long: "Hold the commands of Atlantis for a moment, check atlantis.db as Atlantis would find it, compare it with the\n" +
@@ -24,12 +25,14 @@ func newDrillRollback(o Options) *cobra.Command {
 			"Exit code 0: nothing would be lost, 1: something would, 3: not possible now, 4: refused.",
 		Args: noArgs,
 	}, func(ctx context.Context, a asking) error {
-		d, err := a.DrillRollback(ctx)
+		d, err := a.DrillRollback(ctx, client.RollbackRequest{Reason: reason})
 		if err != nil {
 			return err
 		}
 		return a.decide(d.OK, d, rollbackText(d))
 	})
+	cmd.Flags().StringVar(&reason, "reason", "", "`text` for those who read the audit log")
+	return cmd
 }
 
 func rollbackText(d client.RollbackDrill) string {

@@ -249,8 +249,8 @@ func (m *mirror) answers() string {
 	return string(shadow.EnhancedSide)
 }
 
-// save keeps the evidence on disk, and where the enhanced store answers what was
-// seen of it.
+// save keeps the evidence on disk, how far atlantis.db has come, and where the
+// enhanced store answers what was seen of it.
 func (m *mirror) save(ctx context.Context) {
 	tick, second := time.NewTicker(saveEvery), time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -262,6 +262,9 @@ func (m *mirror) save(ctx context.Context) {
 		case <-second.C:
 			if a, _ := m.router.Assignment(); a.Answers(shadow.EnhancedSide) {
 				m.reconciler.Remember()
+			}
+			if err := m.legacy.SyncSeen(); err != nil {
+				m.log.Warn("not noted how far atlantis.db has come", "error", err)
 			}
 		case <-tick.C:
 			if err := m.ledger.Save(); err != nil {
@@ -300,10 +303,10 @@ func (m *mirror) stop(began time.Time) {
 	inStep := follows && down == nil && !m.router.InDoubt() && backlog.Clean() && state.Joined && len(m.conflicts.List()) == 0
 	err := m.close()
 	if err == nil && inStep && a.Answers(shadow.EnhancedSide) && !a.Shared && state.Sole() {
-		err = m.whole.Set("atlantis.db had everything at the last stop\n")
+		err = m.leave(func(at string) error { return m.whole.Set(at + "\natlantis.db had everything at the last stop\n") })
 	}
 	if err == nil && inStep {
-		err = m.leaveNote()
+		err = m.leave(m.inStep.Leave)
 	}
 	switch {
 	case err != nil:
@@ -346,21 +349,25 @@ func ignoreRules(configured []config.Ignore) []compare.Rule {
 	return rules
 }
 
-func (m *mirror) leaveNote() error {
+// leave leaves something for the next start that says where atlantis.db is.
+func (m *mirror) leave(what func(position string) error) error {
 	position, err := m.legacy.Position()
 	if err != nil {
 		return err
 	}
-	return m.inStep.Leave(position)
+	return what(position)
 }
 
 // mayLackChanges tells why one store may lack changes of the other as
 // atlantis.db was opened, "" if it does not. It takes the note away that says so,
-// until a clean stop.
+// until a clean stop, and before it the mark of an atlantis.db that is another
+// than the note speaks of.
 func mayLackChanges(store *legacy.Store, dir string) (why string, err error) {
 	note, opened := shadow.InStepIn(dir), store.Opened()
 	position := note.Position()
 	switch {
+	case store.PutBack() != "":
+		why = store.PutBack()
 	case opened.Created:
 		why = "atlantis.db is new"
 	case opened.TookOver:
@@ -371,6 +378,9 @@ func mayLackChanges(store *legacy.Store, dir string) (why string, err error) {
 		why = "the last run did not end with the follower in step"
 	case position != store.OpenedAt():
 		why = "atlantis.db is not as it was at the last stop (restored from a backup?)"
+		if err := legacy.WholeIn(dir).TakeAway(); err != nil {
+			return "", exit(codeFailed, fmt.Errorf("%w; the data directory must be writable", err))
+		}
 	}
 	if err := note.TakeAway(); err != nil {
 		return "", exit(codeFailed, fmt.Errorf("%w; the data directory must be writable", err))

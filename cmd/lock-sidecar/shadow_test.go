@@ -370,6 +370,6 @@ func TestARestoredBackupIsFollowedAnew(t *testing.T) {
 
 	p = sidecar.Start(t, sidecar.Options{DataDir: dir})
 	require.Equal(t, "equal: 3 records compared, no difference\n", verbs(t, p)(0, "verify"))
-	require.Contains(t, p.Output(), "restored from a backup?")
-	require.Contains(t, verbs(t, p)(0, "divergences"), "restored from a backup?")
+	require.Contains(t, p.Output(), "an older atlantis.db was put back")
+	require.Contains(t, verbs(t, p)(0, "divergences"), "an older atlantis.db was put back")
 }

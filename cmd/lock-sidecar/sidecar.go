@@ -143,7 +143,7 @@ func (s *sidecar) close(began time.Time) {
 // waited has not failed.
 func (s *sidecar) startError(err error) error {
 	if s.ctx.Err() == nil {
-		return exit(codeFailed, err)
+		return startRefusal(err)
 	}
 	if failed := failure(s.ctx); failed != nil {
 		return failed

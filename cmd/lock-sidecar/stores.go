@@ -6,12 +6,18 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/lock-sidecar/lock-sidecar/internal/config"
+	"github.com/lock-sidecar/lock-sidecar/internal/cutover"
 	"github.com/lock-sidecar/lock-sidecar/legacy"
 )
 
 // openLegacy opens atlantis.db, which can take as long as its holder, and says
-// what it found.
+// what it found. One that was removed is made anew only for who takes over.
 func openLegacy(ctx context.Context, c config.Sidecar, log hclog.Logger) (*legacy.Store, error) {
+	if !c.TakeOver {
+		if err := cutover.RefuseGone(c.DataDir); err != nil {
+			return nil, err
+		}
+	}
 	store, err := legacy.Open(ctx, legacy.Options{Dir: c.DataDir, OpenTimeout: c.OpenTimeout, Logger: log.Named("legacy")})
 	if err != nil {
 		return nil, err

@@ -121,12 +121,13 @@ func (s *Server) resolveConflict(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) drillRollback(w http.ResponseWriter, r *http.Request) {
-	if !decode(w, r, &struct{}{}, "{}") {
+	var body client.RollbackRequest
+	if !decode(w, r, &body, `{"reason": "…"}`) || !reasoned(w, body.Reason, false) {
 		return
 	}
-	s.requested(r, "drill rollback", "")
+	s.requested(r, "drill rollback", body.Reason)
 	act(s, w, r, client.MaxTimeout, func(ctx context.Context) (client.RollbackDrill, error) {
-		d, err := s.options.Sidecar.DrillRollback(ctx)
+		d, err := s.options.Sidecar.DrillRollback(ctx, body)
 		d.Damage, d.Notes = list(d.Damage), list(d.Notes)
 		return d, err
 	})

@@ -60,8 +60,8 @@ func (c *cutover) Conflicts() client.ConflictList { return c.disputed }
 func (c *cutover) ResolveConflict(ctx context.Context, r client.ConflictResolution) error {
 	return c.note(ctx, r)
 }
-func (c *cutover) DrillRollback(ctx context.Context) (client.RollbackDrill, error) {
-	return c.rollback, c.note(ctx, "rollback")
+func (c *cutover) DrillRollback(ctx context.Context, r client.RollbackRequest) (client.RollbackDrill, error) {
+	return c.rollback, c.note(ctx, r)
 }
 func (c *cutover) DrillOutage(ctx context.Context, r client.OutageRequest) (client.OutageDrill, error) {
 	return c.outage, c.note(ctx, r)
@@ -119,7 +119,7 @@ func TestCutoverCallsArrive(t *testing.T) {
 	back := client.ReturnRequest{Reason: "redis is there", Force: true}
 	call(func() (any, error) { return c.Return(ctx, back) }, f.result, back, 10*time.Minute)
 	call(func() (any, error) { return c.Readiness(ctx) }, f.readied, "readiness", 30*time.Second)
-	call(func() (any, error) { return c.DrillRollback(ctx) }, f.rollback, "rollback", 10*time.Minute)
+	call(func() (any, error) { return c.DrillRollback(ctx, client.RollbackRequest{Reason: "week 7"}) }, f.rollback, client.RollbackRequest{Reason: "week 7"}, 10*time.Minute)
 	call(func() (any, error) { return c.DrillOutage(ctx, client.OutageRequest{Reason: "week 7"}) }, f.outage,
 		client.OutageRequest{For: "5s", Reason: "week 7"}, 605*time.Second)
 	call(func() (any, error) { return c.Admit(ctx, client.AdmitRequest{Sidecar: "b", Reason: "second replica"}) }, f.admitted, "b", 30*time.Second)
@@ -169,7 +169,7 @@ func TestCutoverRefusesNonsense(t *testing.T) {
 			`{"mode":"primary","reason":"` + long + `"}`, `{"mode":"primary","reason":"two\nlines"}`},
 		"fallback":       {"{", `{"force":true}`, `{"reason":"\u0007"}`},
 		"return":         {`{"force":true}`, `{"reason":1}`},
-		"drill/rollback": {`{"for":"5s"}`, "x"},
+		"drill/rollback": {`{"for":"5s"}`, "x", `{"reason":"two\nlines"}`},
 		"drill/outage":   {`{"for":"61s"}`, `{"for":"0s"}`, `{"for":"soon"}`, `{"time":"5s"}`},
 		"admit":          {"", `{"sidecar":"b"}`, `{"reason":"r"}`, `{"sidecar":"a\nb","reason":"r"}`},
 		"conflicts/1":    {"", `{"keep":"legacy"}`, `{"keep":"both","reason":"r"}`, `{"keep":"legacy","reason":"r","id":2}`},

@@ -75,7 +75,7 @@ type Sidecar interface {
 	// that ID.
 	ResolveConflict(ctx context.Context, r client.ConflictResolution) error
 	// DrillRollback checks that Atlantis could go on with atlantis.db now.
-	DrillRollback(ctx context.Context) (client.RollbackDrill, error)
+	DrillRollback(ctx context.Context, r client.RollbackRequest) (client.RollbackDrill, error)
 	// DrillOutage cuts the enhanced store off for a while; r.For is a valid
 	// duration.
 	DrillOutage(ctx context.Context, r client.OutageRequest) (client.OutageDrill, error)

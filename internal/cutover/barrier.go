@@ -141,7 +141,7 @@ func (k *Keeper) move(ctx context.Context, p *passage, mismatches uint64) error 
 			return refuse("legacy is not whole any more, nothing has changed: %s", why)
 		}
 	} else if k.standbyOn(p.to) {
-		if err := k.Router.Standby.Declare(markContent(p.to)); err != nil {
+		if err := k.Router.Standby.Declare(k.markContent(p.to)); err != nil {
 			return fmt.Errorf("mark legacy as whole: %w", err)
 		}
 	}

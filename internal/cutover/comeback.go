@@ -51,7 +51,7 @@ func (k *Keeper) Return(ctx context.Context, reason string, force bool) (client.
 // comeBack ends a fallback if everything is as it was before.
 func (k *Keeper) comeBack(ctx context.Context) {
 	a, _ := k.Router.Assignment()
-	if k.demote(ctx, a) || a.Manual || k.Postpone.Reason() != "" || time.Since(a.At) < k.stay() {
+	if k.demote(ctx, a) || a.Manual || k.Postpone.Reason() != "" || !k.stayedLongEnough() {
 		return
 	}
 	bounded, cancel := context.WithTimeout(ctx, returnBudget)
@@ -62,11 +62,18 @@ func (k *Keeper) comeBack(ctx context.Context) {
 	}
 }
 
-// stay is how long legacy answers at least after a fallback: longer with each one
-// in a short time.
-func (k *Keeper) stay() time.Duration {
+// stayedLongEnough reports whether legacy has answered as long as it has to since
+// the last fallback: longer with each one in a short time. It is judged on the
+// monotonic clock. Of a fallback that an earlier process began nothing is known
+// that a change of the wall clock could not have made up, so it counts from the
+// start of this one: a restart costs a shortest stay at most.
+func (k *Keeper) stayedLongEnough() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	since := k.began
+	if n := len(k.fallbacks); n > 0 {
+		since = k.fallbacks[n-1]
+	}
 	recent := k.fallbacks[:0]
 	for _, at := range k.fallbacks {
 		if time.Since(at) < flapWindow {
@@ -78,7 +85,7 @@ func (k *Keeper) stay() time.Duration {
 	for range max(0, len(recent)-1) {
 		stay = min(2*stay, maxStay)
 	}
-	return stay
+	return time.Since(since) >= stay
 }
 
 // errNotYet says that the enhanced store is not what it was before the fallback.
@@ -190,6 +197,11 @@ func (k *Keeper) revive(ctx context.Context) {
 	}
 	if err := k.Router.Settle(ctx, true); err != nil {
 		return
+	}
+	if k.Legacy.PutBack() != "" { // from now on atlantis.db is what it will be made equal to
+		if err := k.keepLocally(ctx, a); err != nil {
+			return
+		}
 	}
 	k.Asked()
 	k.Reconciler.Back()

@@ -17,8 +17,9 @@ const drillLimit = 2500 * time.Millisecond
 
 // DrillRollback does all of a rollback but the last step: it stops answering,
 // gives atlantis.db up, opens it as Atlantis does, checks it, and goes on. It
-// tells how long Atlantis would be without locks, and what would be lost.
-func (k *Keeper) DrillRollback(ctx context.Context) (client.RollbackDrill, error) {
+// tells how long Atlantis would be without locks, and what would be lost. The
+// audit log keeps that with the reason.
+func (k *Keeper) DrillRollback(ctx context.Context, reason string) (client.RollbackDrill, error) {
 	var d client.RollbackDrill
 	end, err := k.begin(ctx)
 	if err != nil {
@@ -39,6 +40,11 @@ func (k *Keeper) DrillRollback(ctx context.Context) (client.RollbackDrill, error
 		d.Notes = append(d.Notes, "legacy is not whole: "+why)
 		d.OK = false
 	}
+	verdict := "a rollback loses nothing"
+	if !d.OK {
+		verdict = fmt.Sprintf("a rollback is not safe: it would lose %d records", d.Lost)
+	}
+	k.act("drill rollback", Operator, reason, a, a, verdict)
 	return d, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lock-sidecar/lock-sidecar/client"
+	"github.com/lock-sidecar/lock-sidecar/internal/cutover"
 	"github.com/lock-sidecar/lock-sidecar/shadow"
 )
 
@@ -24,7 +25,7 @@ func TestARollbackIsRehearsed(t *testing.T) {
 					require.True(t, r.acquire(lockKey(i), 1))
 				}
 				before := r.now()
-				d, err := r.keeper.DrillRollback(t.Context())
+				d, err := r.keeper.DrillRollback(t.Context(), "week 7")
 				require.NoError(t, err)
 				require.True(t, d.OK, "%+v", d)
 				require.Equal(t, client.Counts{ProjectLocks: 3}, d.ByKind)
@@ -35,6 +36,8 @@ func TestARollbackIsRehearsed(t *testing.T) {
 					require.Equal(t, 3, d.Compared)
 				}
 				require.Equal(t, before, r.now())
+				kept := r.last("drill rollback")
+				require.Equal(t, []string{"week 7", cutover.Operator, "a rollback loses nothing"}, []string{kept.Reason, kept.Actor, kept.Result})
 				require.True(t, r.acquire(lockKey(5), 1), "it goes on")
 			})
 		})
@@ -49,14 +52,15 @@ func TestARehearsalShowsWhatWouldBeLost(t *testing.T) {
 		r.near.fails(func(string) (error, error) { return errNoSpace, nil })
 		require.True(t, r.acquire(lockKey(2), 2))
 		r.release(lockKey(1))
-		d, err := r.keeper.DrillRollback(t.Context())
+		d, err := r.keeper.DrillRollback(t.Context(), "week 7")
 		require.NoError(t, err)
 		require.False(t, d.OK)
 		require.Equal(t, []int{2, 2, 1, 1}, []int{d.Compared, d.Differences, d.Lost, d.Records}, "one lock lacks, and one is held that nobody holds")
 		require.Contains(t, d.Notes[len(d.Notes)-1], "not whole")
+		require.Contains(t, r.last("drill rollback").Result, "it would lose 1 records")
 		r.near.fails(nil)
 		r.settled()
-		d, err = r.keeper.DrillRollback(t.Context())
+		d, err = r.keeper.DrillRollback(t.Context(), "week 7")
 		require.NoError(t, err)
 		require.True(t, d.OK)
 	})
@@ -67,7 +71,7 @@ func TestARehearsalShowsWhatWouldBeLost(t *testing.T) {
 func TestARehearsalThatCannotBe(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.begin(shadow.Assignment{Mode: shadow.Enhanced})
-		_, err := r.keeper.DrillRollback(t.Context())
+		_, err := r.keeper.DrillRollback(t.Context(), "week 7")
 		guarded(t, err, "retired")
 	})
 	inBubble(t, func(t *testing.T, r *rig) {
@@ -76,7 +80,7 @@ func TestARehearsalThatCannotBe(t *testing.T) {
 		r.far.fails(errAway)
 		_, err := r.try(lockKey(1), 1)
 		require.Error(t, err)
-		d, err := r.keeper.DrillRollback(t.Context())
+		d, err := r.keeper.DrillRollback(t.Context(), "week 7")
 		require.NoError(t, err)
 		require.NotEmpty(t, d.Notes)
 		require.False(t, d.OK)
@@ -93,7 +97,7 @@ func TestARehearsalGivesUp(t *testing.T) {
 		go r.acquire(lockKey(1), 1)
 		synctest.Wait()
 		began := time.Now()
-		_, err := r.keeper.DrillRollback(t.Context())
+		_, err := r.keeper.DrillRollback(t.Context(), "week 7")
 		guarded(t, err, "nothing has changed")
 		require.LessOrEqual(t, time.Since(began), 2600*time.Millisecond)
 		close(goOn)

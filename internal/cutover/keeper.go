@@ -89,6 +89,7 @@ type Keeper struct {
 	acts    chan struct{} // has an element while somebody prepares and makes a flip or a return
 	turn    chan struct{} // has an element while who answers is being changed
 	asked   atomic.Int64  // when the enhanced store last answered as the authority, Unix nanoseconds
+	began   time.Time     // of this process, on the monotonic clock
 	metrics *metrics
 
 	mu        sync.Mutex
@@ -104,7 +105,7 @@ type Keeper struct {
 
 // New returns a keeper that has decided nothing yet.
 func New(o Options) *Keeper {
-	k := &Keeper{Options: o, acts: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
+	k := &Keeper{Options: o, acts: make(chan struct{}, 1), turn: make(chan struct{}, 1), began: time.Now()}
 	k.metrics = newMetrics(o.Registerer, k)
 	return k
 }
@@ -228,12 +229,18 @@ func (k *Keeper) InStep(ctx context.Context) error {
 	}
 	bounded, cancel := context.WithTimeout(ctx, persistBudget)
 	defer cancel()
-	return k.Router.Standby.Restore(bounded, k.Router.ToLegacy, markContent(a))
+	return k.Router.Standby.Restore(bounded, k.Router.ToLegacy, k.markContent(a))
 }
 
-// markContent is what the mark says for people.
-func markContent(a shadow.Assignment) string {
-	return fmt.Sprintf("atlantis.db has everything that the enhanced store %s has answered since epoch %d\n", a.StoreID, a.Epoch)
+// markContent is what the mark says: how far atlantis.db has come at least, and
+// what that means, for people. A file that cannot say where it is gets a mark
+// that no start believes.
+func (k *Keeper) markContent(a shadow.Assignment) string {
+	position, err := k.Legacy.Position()
+	if err != nil {
+		k.Logger.Warn("mark does not say where atlantis.db is", "error", err)
+	}
+	return fmt.Sprintf("%s\natlantis.db has everything that the enhanced store %s has answered since epoch %d\n", position, a.StoreID, a.Epoch)
 }
 
 // SafeFallback reports whether legacy could take over now and nothing would be

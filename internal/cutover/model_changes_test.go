@@ -70,7 +70,7 @@ func (m *model) admit(w world) {
 			return
 		}
 		w.now.shared, w.now.epoch = true, w.now.epoch+1
-		w.local, w.foreign = w.now, false
+		w.keepLocal(w.now)
 		w.mark = false
 		w.remote = w.now
 	} else {
@@ -98,7 +98,7 @@ func (m *model) wants(w world, mode uint8) {
 		if w.full || !w.quiet() && m.fault != insideUnseen {
 			return
 		}
-		w.local, w.foreign = to, false
+		w.keepLocal(to)
 		w.switchTo(to)
 		w.behind = [keys]bool{true, true}
 		if mode == legacyMode {
@@ -193,7 +193,7 @@ func (m *model) keeps(w world) {
 	if m.fault != "a flip keeps no versions" {
 		w.seen = max(w.seen, w.inMemory)
 	}
-	w.local, w.foreign = w.to, false
+	w.keepLocal(w.to)
 	w.change = flipKept
 	m.emit("atlantis.db knows the new mode", -1, 0, w, "")
 }
@@ -234,7 +234,7 @@ func (m *model) retire(w world) {
 		m.emit("legacy is not retired after all", -1, 0, w, "")
 		return
 	}
-	w.local, w.foreign = w.to, false
+	w.keepLocal(w.to)
 	w.legacy, w.missed, w.pending = [keys]pull{}, [keys]bool{}, [keys]bool{}
 	w.switchTo(w.to)
 	m.emit("legacy is retired", -1, 0, w, "")
@@ -250,7 +250,7 @@ func (m *model) reinstate(w world) {
 			w.switchTo(w.now)
 			m.emit("legacy does not follow again, the mode cannot be kept", -1, 0, w, "")
 		} else if w.quiet() || m.fault == insideUnseen {
-			w.local, w.foreign = w.to, false
+			w.keepLocal(w.to)
 			w.change = reinstateKept
 			m.emit("atlantis.db knows that legacy follows again", -1, 0, w, "")
 		}

@@ -6,8 +6,9 @@ package cutover_test
 // on purpose, "" for none.
 type model struct {
 	*oracle
-	fault string
-	emit  func(what string, client, key int, next world, wrong string)
+	fault  string
+	copied assignment // in the copy of atlantis.db that may be put back; it has no lock
+	emit   func(what string, client, key int, next world, wrong string)
 }
 
 // next emits every step that can be made in a state.

@@ -50,7 +50,7 @@ func (m *model) leave(w world) {
 			m.emit("atlantis.db does not answer in time, and knows of the fallback", -1, 0, unknown, "")
 		}
 		if m.fault != "a fallback is not kept" {
-			w.local, w.foreign = w.to, false
+			w.keepLocal(w.to)
 		}
 		w.change = leaveKept
 		m.emit("atlantis.db knows of the fallback", -1, 0, w, "")
@@ -114,8 +114,14 @@ func (m *model) joins(w world) {
 		}
 		r.a.epoch, r.persist = max(w.local.epoch, r.a.epoch)+1, true
 	}
+	if w.older { // it is what will be made equal from now on
+		if w.full {
+			return
+		}
+		r.persist = true
+	}
 	if r.persist {
-		w.local, w.foreign = r.a, false
+		w.keepLocal(r.a)
 		if w.remote.epoch < r.a.epoch {
 			w.remote = r.a
 		}

@@ -15,6 +15,8 @@ func TestTheModelFindsMistakes(t *testing.T) {
 	retired := serving(enhancedMode, 2, 1, 1, 2)
 	rollback := with(serving(primaryMode, 3, 2, 1, 0), func(w *world) { w.rollback = true })
 	second := with(serving(primaryMode, 2, 2, 1, 2), func(w *world) { w.takeOver = true })
+	older := with(serving(primaryMode, 2, 2, 1, 0), func(w *world) { w.putBack = true })
+	olderMode := with(serving(shadowMode, 2, 1, 1, 1), func(w *world) { w.putBack = true })
 	lost := serving(primaryMode, 3, 0, 1, 1)
 
 	o := newOracle()
@@ -48,9 +50,11 @@ func TestTheModelFindsMistakes(t *testing.T) {
 		"a stale mark stays at a start":                            hybrid,
 		"a foreign writer is not noticed":                          rollback,
 		"a foreign writer is forgotten by the start that finds it": rollback,
-		"a flip takes the answers away from other sidecars":        second, // other sidecars
-		"a take-over trusts the mark until it has joined":          second,
-		admittedWithFallback:                                       second,
+		olderUnseen: older,
+		"nobody knows the mode of the file that was there":  olderMode,
+		"a flip takes the answers away from other sidecars": second, // other sidecars
+		"a take-over trusts the mark until it has joined":   second,
+		admittedWithFallback:                                second,
 	} {
 		t.Run(fault, func(t *testing.T) {
 			states, trace := search(o, fault, begin)

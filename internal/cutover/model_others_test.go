@@ -27,7 +27,7 @@ func (m *model) others(w world) {
 // one that the rules allow: atlantis.db has everything.
 func (m *model) atlantis(w world) {
 	safe := !m.answers(w.local) || w.mark && w.local.mode != enhancedMode && !w.local.shared
-	if w.doing != stopped || w.commands == 0 || !safe || !w.rollback || w.owner != 1 {
+	if w.doing != stopped || w.commands == 0 || !safe || w.older || !w.rollback || w.owner != 1 {
 		return
 	}
 	w.commands--
@@ -61,7 +61,7 @@ func (m *model) beginSecond(w world) {
 		}
 	}
 	// An operator may only take over what the first sidecar has left with its answers in it.
-	if w.doing != stopped || w.owner != 1 || w.foreign || m.answers(w.local) && w.local.fallen || !w.admitted && !w.takeOver {
+	if w.doing != stopped || w.owner != 1 || w.foreign || w.older || m.answers(w.local) && w.local.fallen || !w.admitted && !w.takeOver {
 		return
 	}
 	if !m.enhanced(w.local, 0) || !m.enhanced(w.local, 1) || w.seq < w.seen {
@@ -123,7 +123,7 @@ func (m *model) judge(w *world) string {
 // rollbackSafe reports whether the data directory says that atlantis.db has
 // every lock of a key.
 func (m *model) rollbackSafe(w *world, key uint8) bool {
-	if w.owner != 1 || w.change == flipOpen || w.local.mode == enhancedMode && !w.local.fallen {
+	if w.owner != 1 || w.older || w.change == flipOpen || w.local.mode == enhancedMode && !w.local.fallen {
 		return false
 	}
 	return !m.enhanced(w.local, key) || w.mark && !w.local.shared

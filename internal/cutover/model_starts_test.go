@@ -15,6 +15,7 @@ func (m *model) starts(w world) {
 		if w.owner == 2 && w.up && !w.second {
 			m.start(w, true)
 		}
+		m.putBack(w)
 		return
 	case found:
 		if !w.wantMark && m.fault != "a stale mark stays at a start" && m.answers(w.now) {
@@ -27,7 +28,7 @@ func (m *model) starts(w world) {
 			break
 		}
 		if w.keep {
-			w.local, w.foreign = w.now, false
+			w.keepLocal(w.now)
 		}
 		w.doing = kept
 		m.emit("the mode is kept", -1, 0, w, "")
@@ -88,7 +89,11 @@ func (m *model) stop(w world) {
 
 // start decides how to go on.
 func (m *model) start(w world, takeOver bool) {
-	s := start{local: w.local, foreign: w.foreign, whole: w.mark, clean: w.note && !w.foreign, records: w.records()}
+	older := w.older && m.fault != olderUnseen
+	s := start{
+		local: w.local, foreign: w.foreign, older: older, before: w.before,
+		whole: w.mark && !older, clean: w.note && !w.foreign, records: w.records(),
+	}
 	w.note = false
 	ids := w.ids
 	if m.fault == "a foreign writer is forgotten by the start that finds it" {
@@ -112,6 +117,27 @@ func (m *model) start(w world, takeOver bool) {
 	w.doing, w.now, w.down, w.joined = found, r.a, r.down, s.joined
 	w.wantMark, w.keep, w.clean = r.whole, r.persist, s.clean && w.ids == ids
 	m.emit("the sidecar starts", -1, 0, w, "")
+}
+
+const olderUnseen = "an older atlantis.db is not noticed"
+
+// putBack puts the atlantis.db of the beginning in the place of the one that is
+// there. What legacy alone knew is lost by that, and nothing else.
+func (m *model) putBack(w world) {
+	if !w.putBack || w.legacy == [keys]pull{} && w.local == m.copied {
+		return
+	}
+	for key := range uint8(keys) {
+		if !m.enhanced(w.local, key) {
+			w.told[key] = [2]bool{}
+		}
+	}
+	w.putBack, w.note, w.older, w.before = false, false, true, w.local
+	if m.fault == "nobody knows the mode of the file that was there" {
+		w.before = assignment{}
+	}
+	w.legacy, w.local, w.foreign = [keys]pull{}, m.copied, false
+	m.emit("an older atlantis.db is put back", -1, 0, w, "")
 }
 
 // lostGap is left out of the versions of a store that takes the place of a lost one.
@@ -211,7 +237,7 @@ func (m *model) forgive(w *world) {
 		in = w.now
 	}
 	for key := range uint8(keys) {
-		if w.mark || w.note || !m.enhanced(in, key) {
+		if (w.mark || w.note) && !w.older || !m.enhanced(in, key) {
 			continue
 		}
 		for c := range w.told[key] {

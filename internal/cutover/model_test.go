@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lock-sidecar/lock-sidecar/shadow"
 	"github.com/lock-sidecar/lock-sidecar/test/sidecar"
 )
 
@@ -45,6 +46,10 @@ func scenarios(hurry bool) []scenario {
 		{"rollback", with(serving(primaryMode, 3, 2, 1, 0), func(w *world) { w.rollback = true })},
 		{"second sidecar", with(serving(primaryMode, 2, 2, 1, 1), func(w *world) { w.takeOver = true })},
 	}
+	for _, begin := range []world{serving(primaryMode, 2, 2, 1, 0), serving(hybridMode, 2, 2, 1, 0), serving(shadowMode, 2, 1, 1, 1)} {
+		begin.putBack = true
+		all = append(all, scenario{"older file, mode " + string(shadow.Modes()[begin.local.mode]), begin})
+	}
 	for i := range all {
 		if hurry {
 			all[i].begin.commands--
@@ -78,7 +83,7 @@ func search(o *oracle, fault string, begin world) (states int, trace []string) {
 	steps := []step{{from: -1}}
 	level := []world{begin}
 	first := int32(0) // the number of the first state of this level
-	m := &model{oracle: o, fault: fault}
+	m := &model{oracle: o, fault: fault, copied: begin.local}
 	for len(level) > 0 && trace == nil {
 		var deeper []world
 		for i, w := range level {

@@ -87,10 +87,10 @@ type resumed struct {
 
 // start is a cutover.Found that can be compared.
 type start struct {
-	local, remote                                        assignment
+	local, remote, before                                assignment
 	joined, notOurs, founded, sole, guest, took, foreign bool
 	store, records                                       uint8
-	whole, clean                                         bool
+	whole, clean, older                                  bool
 }
 
 func newOracle() *oracle {
@@ -131,6 +131,9 @@ func (o *oracle) start(s start) resumed {
 		Local: s.local.real(), Remote: s.remote.real(), Joined: s.joined, StoreID: storeID(s.store), Founded: s.founded,
 		Sole: s.sole, Guest: s.guest, TookOver: s.took, Foreign: s.foreign, LegacyRecords: int(s.records),
 		Whole: s.whole, Clean: s.clean, FallbackOn: true, Want: shadow.Assignment{Mode: shadow.Shadow},
+	}
+	if s.older {
+		f.PutBack, f.Seen = "an older atlantis.db was put back", s.before.real()
 	}
 	if !s.joined {
 		f.JoinErr = errAway
@@ -201,10 +204,12 @@ type world struct {
 	// The data directory.
 	legacy  [keys]pull
 	local   assignment
-	mark    bool // legacy-whole
-	note    bool // in-step
-	foreign bool // another program wrote to atlantis.db, and no mode was kept since
-	full    bool // the disk is
+	mark    bool       // legacy-whole
+	note    bool       // in-step
+	foreign bool       // another program wrote to atlantis.db, and no mode was kept since
+	older   bool       // an older atlantis.db was put back, and no mode was kept since
+	before  assignment // in the file that was there then
+	full    bool       // the disk is
 	seen    uint8
 	// The enhanced store. Earlier is what it was before the last write.
 	up       bool
@@ -241,7 +246,12 @@ type world struct {
 	fence   [keys]uint8
 	// What may still happen.
 	commands, stops, faults, flips uint8
-	rollback, takeOver             bool
+	rollback, takeOver, putBack    bool
+}
+
+// keepLocal makes atlantis.db know an assignment.
+func (w *world) keepLocal(a assignment) {
+	w.local, w.foreign, w.older, w.before = a, false, false, assignment{}
 }
 
 // holder is what a client calls itself in a record.

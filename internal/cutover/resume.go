@@ -28,8 +28,12 @@ type Found struct {
 
 	Foreign       bool // another program has written to atlantis.db since the last run
 	LegacyRecords int  // in atlantis.db
+	// PutBack says why atlantis.db is not the one that the data directory had last,
+	// "" if it is; Seen is the assignment that the last one kept.
+	PutBack string
+	Seen    shadow.Assignment
 
-	Whole      bool // the file legacy-whole is there
+	Whole      bool // the file legacy-whole is there, and speaks of this atlantis.db
 	Clean      bool // the last run ended with nothing to make equal, and atlantis.db is what it was then
 	FallbackOn bool // the configuration allows a fallback
 
@@ -73,6 +77,7 @@ func guard(format string, a ...any) error { return &Refusal{CodeGuard, fmt.Sprin
 const (
 	chooseEnhanced = "to go on with the enhanced store, move atlantis.db away and start with --take-over"
 	chooseLegacy   = "to go on with atlantis.db, configure another redis.key-prefix, or move enhanced.db away"
+	putItBack      = "Put it back; or, to start over with no locks, empty the data directory, and configure another redis.key-prefix, or move enhanced.db away"
 	chooseEither   = "Nothing was changed: " + chooseEnhanced + "; " + chooseLegacy
 )
 
@@ -85,7 +90,7 @@ func Resume(f Found, now time.Time) (Resumption, error) {
 	if f.Joined && f.Guest {
 		return f.guest()
 	}
-	last, ofStore, err := f.last()
+	last, stale, err := f.last()
 	if err != nil {
 		return Resumption{}, err
 	}
@@ -93,12 +98,12 @@ func Resume(f Found, now time.Time) (Resumption, error) {
 	switch {
 	case last.Epoch == 0:
 		r, err = f.first(now)
-	case f.Foreign:
-		r, err = f.foreign(last, ofStore, now)
+	case f.Foreign, f.PutBack != "" && f.Local.Epoch == 0 && f.LegacyRecords > 0:
+		r, err = f.foreign(last, stale, now)
 	case !last.Answers(shadow.EnhancedSide):
-		r = f.legacyAnswers(last, ofStore, now)
+		r = f.legacyAnswers(last, stale, now)
 	default:
-		r = f.enhancedAnswers(last, ofStore, now)
+		r = f.enhancedAnswers(last, stale, now)
 	}
 	if err != nil {
 		return Resumption{}, err
@@ -106,13 +111,30 @@ func Resume(f Found, now time.Time) (Resumption, error) {
 	if a := &r.Assignment; f.Joined && !f.Sole && !a.Shared && r.Down == "" {
 		a.Shared, a.Epoch = true, max(a.Epoch, last.Epoch+1)
 	}
-	r.Persist = r.Down == "" && (!r.Assignment.Same(f.Local) || f.Joined && !r.Assignment.Same(f.Remote))
+	r.Persist = r.Down == "" && (f.PutBack != "" || !r.Assignment.Same(f.Local) || f.Joined && !r.Assignment.Same(f.Remote))
 	return r, nil
 }
 
 // last is the assignment that was in force last, zero if there was none, and
-// whether it is the enhanced store that knows it and not atlantis.db.
-func (f Found) last() (last shadow.Assignment, ofStore bool, err error) {
+// whether atlantis.db is older than that. Who takes a store over leaves it to that
+// store to know, if it does.
+func (f Found) last() (last shadow.Assignment, stale bool, err error) {
+	last, stale, err = f.lastKept()
+	if f.PutBack == "" || err != nil {
+		return last, stale, err
+	}
+	if f.Seen.Epoch > last.Epoch && (!f.TookOver || last.Epoch == 0) {
+		last = f.Seen
+	}
+	if f.Local.Epoch == 0 && f.LegacyRecords == 0 && (last.FallenBack || last.Mode == shadow.Hybrid) {
+		return last, true, guard("%s, and was the truth at least in part: the mode was %s. %s", f.PutBack, Describe(last), putItBack)
+	}
+	return last, true, nil
+}
+
+// lastKept is the assignment with the higher epoch of those that both stores
+// keep.
+func (f Found) lastKept() (last shadow.Assignment, ofStore bool, err error) {
 	local, remote := f.Local, f.Remote
 	if !f.Joined {
 		remote = shadow.Assignment{}
@@ -125,7 +147,7 @@ func (f Found) last() (last shadow.Assignment, ofStore bool, err error) {
 		return last, false, guard("atlantis.db holds %d records and the enhanced store is in mode %s: both say who holds which lock. %s",
 			f.LegacyRecords, remote.Mode, chooseEither)
 	case local.Epoch == 0 && (remote.FallenBack || remote.Mode == shadow.Hybrid):
-		return last, false, guard("the enhanced store was used in mode %s with an atlantis.db that is gone, which was the truth at least in part. Put it back; or, to start over with no locks, configure another redis.key-prefix, or move enhanced.db away", remote.Mode)
+		return last, false, guard("the enhanced store was used in mode %s with an atlantis.db that is gone, which was the truth at least in part. %s", remote.Mode, putItBack)
 	case remote.Epoch == local.Epoch && !remote.Same(local):
 		return last, false, guard("atlantis.db says mode %s and the enhanced store says mode %s, both under epoch %d. %s",
 			local.Mode, remote.Mode, local.Epoch, chooseEither)
@@ -166,8 +188,8 @@ func (f Found) first(now time.Time) (Resumption, error) {
 // foreign is a start on an atlantis.db that another program has written to:
 // Atlantis itself, most likely, after a rollback. Its locks win, unless they
 // were taken without sight of others.
-func (f Found) foreign(last shadow.Assignment, ofStore bool, now time.Time) (Resumption, error) {
-	saw := !last.Answers(shadow.EnhancedSide) || last.Mode != shadow.Enhanced && f.Whole && !ofStore && !last.Shared
+func (f Found) foreign(last shadow.Assignment, stale bool, now time.Time) (Resumption, error) {
+	saw := !last.Answers(shadow.EnhancedSide) || last.Mode != shadow.Enhanced && f.Whole && !stale && !last.Shared
 	chosen := f.Founded && f.StoreID != last.StoreID
 	if !saw && !chosen {
 		return Resumption{}, guard("another program has written to atlantis.db, which lacked locks that the enhanced store holds: the mode was %s. %s", last.Mode, chooseEither)
@@ -176,11 +198,13 @@ func (f Found) foreign(last shadow.Assignment, ofStore bool, now time.Time) (Res
 }
 
 // legacyAnswers goes on where legacy answered for every route.
-func (f Found) legacyAnswers(last shadow.Assignment, ofStore bool, now time.Time) Resumption {
+func (f Found) legacyAnswers(last shadow.Assignment, stale bool, now time.Time) Resumption {
 	switch {
-	case ofStore && f.Local.Epoch == 0:
+	case f.PutBack != "":
+		return f.fromLegacy(last, now, f.PutBack)
+	case stale && f.Local.Epoch == 0:
 		return f.fromLegacy(last, now, "the enhanced store was used with another atlantis.db, which was the truth")
-	case ofStore:
+	case stale:
 		return f.fromLegacy(last, now, "atlantis.db is older than the mode kept in the enhanced store, as a backup that was put back is")
 	case last.FallenBack && f.Joined && f.StoreID != last.StoreID:
 		return f.fromLegacy(last, now, "the enhanced store is not the one it was")
@@ -190,13 +214,13 @@ func (f Found) legacyAnswers(last shadow.Assignment, ofStore bool, now time.Time
 
 // enhancedAnswers goes on where the enhanced store answered, for some routes or
 // for all.
-func (f Found) enhancedAnswers(last shadow.Assignment, ofStore bool, now time.Time) Resumption {
+func (f Found) enhancedAnswers(last shadow.Assignment, stale bool, now time.Time) Resumption {
 	r := Resumption{Assignment: last}
-	whole := (f.Whole || f.Clean) && !ofStore // what ended in step has everything, mark or not
+	whole := (f.Whole || f.Clean) && !stale // what ended in step has everything, mark or not
 	ours := !errors.Is(f.JoinErr, locking.ErrNotOwner) && !errors.Is(f.JoinErr, locking.ErrStale)
 	switch {
 	case !f.Joined:
-		why, ok := MayLeave(last, whole, f.FallbackOn, ours)
+		why, ok := f.mayLeave(last, whole, ours)
 		if !ok {
 			r.Whole = whole && ours
 			r.Down = fmt.Sprintf("the enhanced store cannot be joined, and %s", why)
@@ -207,21 +231,35 @@ func (f Found) enhancedAnswers(last shadow.Assignment, ofStore bool, now time.Ti
 		r.Assignment.At, r.Assignment.Reason = now, "the enhanced store could not be joined at the start"
 		r.Warnings = []string{"the enhanced store cannot be joined, legacy answers until it is back"}
 	case f.StoreID != last.StoreID:
-		if why, ok := MayLeave(last, whole, f.FallbackOn, f.Sole); !ok {
+		if why, ok := f.mayLeave(last, whole, f.Sole); !ok {
 			r.Down = fmt.Sprintf("the enhanced store is not the one it was, and %s", why)
 			return r
 		}
 		return f.fromLegacy(last, now, "the enhanced store is not the one it was")
 	default:
-		r.Whole = f.Whole && !ofStore && f.Clean && f.Sole && !f.TookOver && last.Mode != shadow.Enhanced
+		r.Whole = f.Whole && !stale && f.Clean && f.Sole && !f.TookOver && last.Mode != shadow.Enhanced
 		if f.TookOver || f.Local.Epoch == 0 { // whoever was here before must see that somebody came after
 			r.Assignment.Epoch, r.Assignment.At, r.Assignment.Reason = max(f.Local.Epoch, last.Epoch)+1, now, "taken over"
 		}
-		if ofStore {
+		switch {
+		case f.PutBack != "" && last.Mode == shadow.Hybrid:
+			r.Warnings = []string{f.PutBack + ": where legacy answers its locks are those of that file; where the enhanced store does, legacy is filled anew"}
+		case f.PutBack != "":
+			r.Warnings = []string{f.PutBack + ": the enhanced store answers, and legacy is filled anew"}
+		case stale:
 			r.Warnings = []string{"atlantis.db is older than the mode kept in the enhanced store, which answers; legacy is filled anew"}
 		}
 	}
 	return r
+}
+
+// mayLeave is MayLeave for a start, which may know more of why legacy lacks
+// something.
+func (f Found) mayLeave(last shadow.Assignment, whole, owner bool) (why string, ok bool) {
+	if why, ok = MayLeave(last, whole, f.FallbackOn, owner); !ok && why == notWhole && f.PutBack != "" {
+		why = f.PutBack + ", so that it is not what was answered"
+	}
+	return why, ok
 }
 
 // fromLegacy starts over from atlantis.db: legacy answers, and what the
@@ -253,6 +291,8 @@ func (f Found) guest() (Resumption, error) {
 	return Resumption{Assignment: owners, Persist: !owners.Same(f.Local)}, nil
 }
 
+const notWhole = "legacy lacks changes that were answered"
+
 // MayLeave reports whether legacy may take over from the enhanced store under
 // an assignment, and why not. Legacy is whole if it has every change that was
 // answered OK; owner says that no other sidecar can write to the store.
@@ -269,7 +309,7 @@ func MayLeave(a shadow.Assignment, whole, fallbackOn, owner bool) (why string, o
 	case !fallbackOn:
 		return "legacy-fallback is off", false
 	case !whole:
-		return "legacy lacks changes that were answered", false
+		return notWhole, false
 	}
 	return "", true
 }

@@ -65,6 +65,11 @@ func foreign(f *cutover.Found)    { f.Foreign, f.Clean = true, false }
 func noFallback(f *cutover.Found) { f.FallbackOn = false }
 func notOurs(f *cutover.Found)    { away(f); f.JoinErr = fmt.Errorf("join: %w", locking.ErrNotOwner) }
 func tookOver(f *cutover.Found)   { f.TookOver = true }
+func putBack(seen shadow.Assignment) func(*cutover.Found) {
+	return func(f *cutover.Found) {
+		f.PutBack, f.Seen, f.Clean, f.Whole = "an older atlantis.db was put back", seen, false, false
+	}
+}
 func remote(a shadow.Assignment) func(*cutover.Found) {
 	return func(f *cutover.Found) { f.Remote = a }
 }
@@ -150,6 +155,22 @@ func TestAStartGoesOnFromWhatItFinds(t *testing.T) {
 		"older atlantis.db, other store": {joined(in(shadow.Primary, 3), remote(primary), func(f *cutover.Found) { f.StoreID = "s2" }), goesOn{refusal: "belongs to the enhanced store s1", code: cutover.CodeGuard}},
 		"equal epochs":                   {joined(in(shadow.Shadow, 5), remote(primary)), goesOn{refusal: "both under epoch 5", code: cutover.CodeGuard}},
 
+		"older file, shadow":                 {joined(in(shadow.Shadow, 5), putBack(in(shadow.Shadow, 5))), goesOn{mode: shadow.Shadow, epoch: 6, whole: true, reset: true, persisted: true}},
+		"older file, legacy":                 {joined(in(shadow.Legacy, 5), putBack(in(shadow.Legacy, 5)), away), goesOn{mode: shadow.Legacy, epoch: 6, whole: true, reset: true, persisted: true}},
+		"older file, primary":                {joined(primary, putBack(primary)), goesOn{mode: shadow.Primary, epoch: 5, persisted: true}},
+		"older file, primary, away":          {joined(primary, putBack(primary), away), goesOn{mode: shadow.Primary, epoch: 5, down: "older atlantis.db was put back"}},
+		"file of shadow, primary, away":      {joined(in(shadow.Shadow, 3), putBack(primary), away), goesOn{mode: shadow.Primary, epoch: 5, down: "older atlantis.db was put back"}},
+		"file of shadow, primary, emptied":   {joined(in(shadow.Shadow, 3), putBack(primary), emptied), goesOn{mode: shadow.Primary, epoch: 5, down: "older atlantis.db was put back"}},
+		"file of primary, fallen back":       {joined(primary, putBack(in(shadow.Primary, 6, fallenBack))), goesOn{mode: shadow.Shadow, epoch: 7, whole: true, reset: true, persisted: true}},
+		"file of nobody, primary, away":      {joined(shadow.Assignment{}, putBack(primary), away), goesOn{refusal: "--take-over", code: cutover.CodeGuard}},
+		"the same with an emptied store":     {joined(shadow.Assignment{}, putBack(primary), emptied), goesOn{mode: shadow.Shadow, epoch: 6, whole: true, reset: true, persisted: true}},
+		"no file, primary, away":             {joined(primary, newFile, putBack(primary), away), goesOn{mode: shadow.Primary, epoch: 5, down: "older atlantis.db was put back"}},
+		"no file, primary, taken over":       {joined(primary, newFile, putBack(primary), tookOver), goesOn{mode: shadow.Primary, epoch: 6, persisted: true}},
+		"no file, primary, store untold":     {joined(primary, newFile, putBack(primary), tookOver, remote(shadow.Assignment{})), goesOn{mode: shadow.Primary, epoch: 6, persisted: true}},
+		"no file, fallen back, away":         {joined(primary, newFile, putBack(in(shadow.Primary, 6, fallenBack)), away), goesOn{refusal: "Put it back", code: cutover.CodeGuard}},
+		"older file, Atlantis wrote, away":   {joined(in(shadow.Shadow, 3), foreign, putBack(primary), away), goesOn{refusal: "lacked locks", code: cutover.CodeGuard}},
+		"older file, shadow, Atlantis wrote": {joined(in(shadow.Shadow, 5), foreign, putBack(in(shadow.Shadow, 5))), goesOn{mode: shadow.Shadow, epoch: 6, whole: true, reset: true, persisted: true}},
+
 		"guest":                     {joined(in(shadow.Shadow, 0), newFile, guest(in(shadow.Primary, 5, shared))), goesOn{mode: shadow.Primary, epoch: 5, persisted: true}},
 		"guest again":               {joined(in(shadow.Primary, 5, shared), guest(in(shadow.Primary, 7, shared))), goesOn{mode: shadow.Primary, epoch: 7, persisted: true}},
 		"guest of shadow":           {joined(in(shadow.Shadow, 9), guest(in(shadow.Shadow, 5, shared))), goesOn{refusal: "another sidecar", code: cutover.CodeGuard}},
@@ -220,12 +241,23 @@ func TestNoStartLetsASideAnswerThatLacksSomething(t *testing.T) {
 	}
 	all = append(all, shadow.Assignment{})
 	starts, refused := 0, 0
+	none := shadow.Assignment{}
+	type before struct {
+		putBack string
+		seen    shadow.Assignment
+	}
+	befores := []before{{}, {"put back", none}, {"put back", in(shadow.Primary, 6)}, {"put back", in(shadow.Shadow, 6)}, {"put back", in(shadow.Primary, 6, fallenBack)}}
 	for _, local := range all {
-		for _, other := range all {
+		for n := range len(all) * len(befores) {
+			other, was := all[n/len(befores)], befores[n%len(befores)]
 			for bits := range 1 << 10 {
 				bit := func(n int) bool { return bits>>n&1 == 1 }
 				f := cutover.Found{
 					Local: local, Whole: bit(0), Clean: bit(1), Foreign: bit(2), FallbackOn: bit(3), Want: in(shadow.Shadow, 0),
+					PutBack: was.putBack, Seen: was.seen,
+				}
+				if f.PutBack != "" && (bit(0) || bit(1)) { // an atlantis.db that is not the one has neither
+					continue
 				}
 				if bit(4) {
 					f.LegacyRecords = 2
@@ -269,8 +301,13 @@ func judge(f cutover.Found, r cutover.Resumption) string {
 	if f.Joined && (f.Remote.Epoch > f.Local.Epoch || f.Guest) {
 		last, stale = f.Remote, true
 	}
+	if f.PutBack != "" && !f.Guest {
+		if stale = true; f.Seen.Epoch > last.Epoch && (!f.TookOver || last.Epoch == 0) {
+			last = f.Seen
+		}
+	}
 	mayLeave := !stale && (f.Whole || f.Clean && !f.Foreign) && !last.Shared && last.Mode != shadow.Enhanced
-	chosen := f.Foreign && f.Founded && f.StoreID != last.StoreID
+	chosen := (f.Foreign || f.PutBack != "" && f.Local.Epoch == 0) && f.Founded && f.StoreID != last.StoreID
 	a := r.Assignment
 	for _, route := range []string{"global", "acme/infra", "other/repo"} {
 		first := last.Epoch == 0
@@ -314,7 +351,7 @@ func judge(f cutover.Found, r cutover.Resumption) string {
 // again says what is wrong with a start that finds what the one before it
 // decided.
 func again(f cutover.Found, r cutover.Resumption) string {
-	f.Local, f.Whole, f.Foreign, f.Founded, f.TookOver = r.Assignment, r.Whole, false, false, false
+	f.Local, f.Whole, f.Foreign, f.Founded, f.TookOver, f.PutBack = r.Assignment, r.Whole, false, false, false, ""
 	if f.Joined {
 		f.Remote = r.Assignment
 	}

@@ -84,7 +84,7 @@ func (k *Keeper) arm(ctx context.Context, a shadow.Assignment, whole bool) error
 		}
 		return err
 	case whole && k.Reconciler.State().Joined:
-		return k.Router.Standby.Declare(markContent(a))
+		return k.Router.Standby.Declare(k.markContent(a))
 	case whole: // the mark stays as it was found: nobody has answered since
 		return nil
 	}
@@ -105,11 +105,15 @@ func noStandby(a shadow.Assignment) string {
 // find looks at what the run before has left.
 func (k *Keeper) find(ctx context.Context) (Found, error) {
 	f := Found{
-		Foreign: k.Legacy.Opened().Foreign, Whole: k.Whole.Is(), Clean: k.Clean, FallbackOn: k.Fallback, Want: k.Want,
+		Foreign: k.Legacy.Opened().Foreign, PutBack: k.Legacy.PutBack(), Clean: k.Clean, FallbackOn: k.Fallback, Want: k.Want,
+		Whole: k.Whole.Is() && k.Legacy.Vouches(k.Whole.Position()),
 	}
 	document, err := k.Legacy.Mode()
 	if err == nil {
 		f.Local, err = shadow.DecodeAssignment(document)
+	}
+	if err == nil {
+		f.Seen, err = shadow.DecodeAssignment(k.Legacy.SeenMode())
 	}
 	if err != nil {
 		return f, err

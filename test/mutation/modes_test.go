@@ -90,7 +90,7 @@ func ofModes() []mutation {
 		},
 		{
 			name: "legacy takes over though it lacks answered changes",
-			file: "internal/cutover/resume.go", old: "	case !whole:\n		return \"legacy lacks changes that were answered\", false\n", new: "",
+			file: "internal/cutover/resume.go", old: "	case !whole:\n		return notWhole, false\n", new: "",
 			pkg: "./internal/cutover",
 		},
 		{
@@ -112,6 +112,11 @@ func ofModes() []mutation {
 			name: "a store that was lost is believed again",
 			file: "internal/cutover/resume.go", old: "	case last.FallenBack && f.Joined && f.StoreID != last.StoreID:\n		return f.fromLegacy(last, now, \"the enhanced store is not the one it was\")\n", new: "",
 			pkg: "./internal/cutover",
+		},
+		{
+			name: "a copy of atlantis.db that was put back is believed",
+			file: "legacy/putback.go", old: "if err != nil || !s.sighted || s.PutBack() != \"\" {", new: "if err != nil {",
+			pkg: "./legacy",
 		},
 		{
 			name: "a start believes an atlantis.db that is older than the mode in the store",
