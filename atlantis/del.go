@@ -1,6 +1,7 @@
 package atlantis
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/lock-sidecar/lock-sidecar/internal/resp"
@@ -39,9 +40,12 @@ func (h *Handler) del(ctx context.Context, args [][]byte, w *resp.Writer) {
 // GET and DEL, and if another pull request took it after that GET, the lock
 // that the DEL means is gone already.
 func (h *Handler) remove(ctx context.Context, key locking.Key) (locking.Record, error) {
-	if key.Kind() != locking.ProjectLock {
+	switch key.Kind() {
+	case locking.PullStatus:
 		out, err := h.apply(ctx, locking.Delete(key, locking.Any()))
 		return out.Before, err
+	case locking.CommandLock:
+		return h.removeMeant(ctx, key)
 	}
 	defer h.awaitReaders(ctx, key, 1)() // its GET
 	for {
@@ -75,6 +79,24 @@ func (h *Handler) awaitReaders(ctx context.Context, key locking.Key, own int) (d
 		h.metrics.prevent(faultTornListing, 1)
 	}
 	return done
+}
+
+// removeMeant deletes the command lock that is there now, and no other: it has no
+// owner to know it by. A DEL of which nobody knows whether it was made is sent
+// again, and must not meet the record of the next holder.
+func (h *Handler) removeMeant(ctx context.Context, key locking.Key) (locking.Record, error) {
+	_, meant, err := h.read(ctx, []byte(key.String()))
+	for current := meant; err == nil && current.Exists() && bytes.Equal(current.Value, meant.Value); {
+		var out locking.Outcome
+		out, err = h.apply(ctx, locking.Delete(key, locking.AtVersion(current.Version)))
+		if err == nil && out.Applied {
+			return out.Before, nil
+		}
+		if err == nil {
+			_, current, err = h.read(ctx, []byte(key.String()))
+		}
+	}
+	return locking.Record{}, err
 }
 
 // released counts and logs a project lock that is gone.

@@ -191,8 +191,9 @@ func (b *beforeDelete) Apply(ctx context.Context, changes []locking.Change) ([]l
 func TestAReleaseThatIsOvertakenLeavesTheNextHolderAlone(t *testing.T) {
 	store, err := legacy.Open(t.Context(), legacy.Options{Dir: t.TempDir()})
 	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
 	between := &beforeDelete{Store: store}
-	r := newRigOver(t, store, between)
+	r := newRigBefore(t, between)
 	c, other := r.client(), r.client()
 	ctx := t.Context()
 	require.NoError(t, c.Set(ctx, lockKey, lock("acme/infra", 1), 0).Err())

@@ -44,15 +44,18 @@ func newRig(t *testing.T) *rig {
 
 func newRigOn(t *testing.T, store *legacy.Store) *rig {
 	t.Helper()
-	return newRigOver(t, store, store)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	r := newRigBefore(t, store)
+	r.store = store
+	return r
 }
 
-// newRigOver has the handler ask over, which stands before the store.
-func newRigOver(t *testing.T, store *legacy.Store, over locking.Store) *rig {
+// newRigBefore is a rig on any store, which outlives it.
+func newRigBefore(t *testing.T, store locking.Store) *rig {
 	t.Helper()
-	r := &rig{t: t, store: store, metrics: prometheus.NewRegistry(), log: &strings.Builder{}}
+	r := &rig{t: t, metrics: prometheus.NewRegistry(), log: &strings.Builder{}}
 	handler := atlantis.New(atlantis.Options{
-		Store: over, StoreName: func() string { return "legacy" }, Version: "test", Registerer: r.metrics, Operations: metrics.NewOperations(r.metrics),
+		Store: store, StoreName: func() string { return "legacy" }, Version: "test", Registerer: r.metrics, Operations: metrics.NewOperations(r.metrics),
 		Logger: hclog.New(&hclog.LoggerOptions{Output: r.log, Level: hclog.Debug}),
 	})
 	server := resp.NewServer(handler, resp.DefaultOptions())
@@ -64,7 +67,6 @@ func newRigOver(t *testing.T, store *legacy.Store, over locking.Store) *rig {
 	t.Cleanup(func() {
 		require.NoError(t, server.Shutdown(context.Background()))
 		require.NoError(t, <-served)
-		require.NoError(t, store.Close())
 		require.NotContains(t, r.log.String(), secret)
 	})
 	return r

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/stretchr/testify/require"
@@ -111,7 +112,7 @@ func newDuo(t *testing.T, a shadow.Assignment) *duo {
 	d.router = shadow.NewRouter(shadow.RouterOptions{
 		Assignment: a, Legacy: d.legacy, Enhanced: d.enhanced, ToEnhanced: d.toEnhanced, ToLegacy: d.toLegacy, Standby: d.standby,
 		Conflicts: d.conflicts,
-		Failed: func(ctx context.Context, epoch uint64, cause error) error {
+		Failed: func(ctx context.Context, epoch uint64, _ time.Time, cause error) error {
 			if d.failed == nil {
 				return cause
 			}

@@ -226,7 +226,7 @@ func (f *Follower) found(t *task, i int, has locking.Record, v *verdict) {
 	} else {
 		v.missing++
 	}
-	if t.why[i] == healing || t.filling && !has.Exists() {
+	if t.why[i] == healing || t.why[i] == overtaken || t.filling && !has.Exists() {
 		return
 	}
 	kind, _ := compare.Records(t.keys[i], t.records[i], has)
@@ -238,7 +238,11 @@ func (f *Follower) unequal(t *task, err error) verdict {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, key := range t.keys {
-		f.dirt.mark(key, cmp.Or(t.why[i], MissedError))
+		why := t.why[i]
+		if why == overtaken {
+			why = MissedError
+		}
+		f.dirt.mark(key, cmp.Or(why, MissedError))
 	}
 	f.signal()
 	return verdict{err: err}

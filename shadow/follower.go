@@ -3,6 +3,7 @@ package shadow
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,6 +41,8 @@ type Follower struct {
 	bytes    int    // of the tasks that wait
 	pending  int
 	queues   [locking.Partitions][]*task
+	doing    [locking.Partitions]int // how many tasks at the head of each are being done
+	queued   map[locking.Key]queued  // what waits, or is being done, of each key
 	closed   bool
 	progress chan struct{} // closed when a task is done; nil while nobody waits
 	missed   uint64
@@ -86,7 +89,7 @@ func NewFollower(o FollowerOptions) *Follower {
 	f := &Follower{
 		abreast: o.Abreast, slots: make(chan struct{}, o.Abreast),
 		side: o.Side, latency: o.Latency, keeps: o.Keeps, store: o.Store, ledger: o.Ledger, metrics: o.Metrics, log: o.Logger, now: o.Now,
-		dirt: newDirt(), dirtied: make(chan struct{}, 1), cancel: cancel,
+		dirt: newDirt(), queued: map[locking.Key]queued{}, dirtied: make(chan struct{}, 1), cancel: cancel,
 	}
 	for p := range f.queues {
 		f.wake[p], f.busy[p] = make(chan struct{}, 1), make(chan struct{}, 1)
@@ -199,6 +202,17 @@ func (f *Follower) lacks(key locking.Key) bool {
 	_, stained := f.dirt.keys[key]
 	_, dirty := f.dirt.dirty(key)
 	return stained || dirty
+}
+
+// owes reports whether the follower lacks a change of any of the keys, or has it
+// still to make.
+func (f *Follower) owes(keys []locking.Key) bool {
+	return slices.ContainsFunc(keys, func(key locking.Key) bool {
+		f.mu.Lock()
+		owed := f.queued[key].writes > 0
+		f.mu.Unlock()
+		return owed || f.lacks(key)
+	})
 }
 
 // miss marks the keys dirty. The caller holds the lock of f.

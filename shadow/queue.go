@@ -25,9 +25,10 @@ const (
 
 // changed queues what the authority has done, or misses it. The caller keeps
 // its slices, so the task has its own. With wanted it returns a channel that
-// gets what came of it, nil if it is missed.
+// gets what came of it, nil if it is missed. Behind a legacy that is slow it is
+// what makes the key equal, in place of all that waits for the key.
 func (f *Follower) changed(call locking.Call, changes []locking.Change, outcomes []locking.Outcome, took time.Duration, wanted bool) <-chan verdict {
-	t := &task{kind: taskChange, call: call, changes: slices.Clone(changes), outcomes: slices.Clone(outcomes), took: took}
+	t := &task{kind: taskChange, call: call, changes: slices.Clone(changes), outcomes: slices.Clone(outcomes), took: took, writes: writes(changes, outcomes)}
 	if wanted {
 		t.verdict = make(chan verdict, 1)
 	}
@@ -56,6 +57,12 @@ func (f *Follower) changed(call locking.Call, changes []locking.Change, outcomes
 		f.miss(t.keys, MissedFull)
 		return nil
 	}
+	if f.crowded(t.keys) {
+		if !wanted {
+			return nil // it changes nothing, and is missed as a read is
+		}
+		f.overtake(t)
+	}
 	f.push(t)
 	return t.verdict
 }
@@ -74,7 +81,7 @@ func (f *Follower) read(call locking.Call, key locking.Key, r locking.Record, to
 	t := &task{kind: taskRead, call: call, keys: []locking.Key{key}, records: []locking.Record{r}, took: took, bytes: len(r.Value)}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, dirty := f.dirt.dirty(key); dirty || f.closed || f.pending >= readsUpTo || f.bytes+t.bytes > maxPendingBytes/2 {
+	if _, dirty := f.dirt.dirty(key); dirty || f.closed || f.pending >= readsUpTo || f.bytes+t.bytes > maxPendingBytes/2 || f.crowded(t.keys) {
 		return
 	}
 	f.push(t)
@@ -87,8 +94,7 @@ func (f *Follower) push(t *task) {
 	t.position, t.at = f.position, f.now()
 	p := t.keys[0].Partition()
 	f.queues[p] = append(f.queues[p], t)
-	f.pending++
-	f.bytes += t.bytes
+	f.count(t, 1)
 	select {
 	case f.wake[p] <- struct{}{}:
 	default:
@@ -102,6 +108,7 @@ func (f *Follower) next(ctx context.Context, p int) (wave []*task) {
 	for ctx.Err() == nil {
 		f.mu.Lock()
 		wave = disjoint(f.queues[p], f.abreast)
+		f.doing[p] = len(wave)
 		f.mu.Unlock()
 		if len(wave) > 0 {
 			return wave
@@ -141,13 +148,35 @@ func (f *Follower) done(p int, wave []*task) {
 	defer f.mu.Unlock()
 	for i, t := range wave {
 		f.queues[p][i] = nil
-		f.bytes -= t.bytes
+		f.count(t, -1)
 	}
 	f.queues[p] = f.queues[p][len(wave):]
-	f.pending -= len(wave)
+	f.doing[p] = 0
 	if f.progress != nil {
 		close(f.progress)
 		f.progress = nil
+	}
+}
+
+// queued is how many tasks there are of a key.
+type queued struct {
+	all    int
+	writes int // those that change what the follower has, as far as is known
+}
+
+// count takes a task into the account, or out of it with by -1.
+func (f *Follower) count(t *task, by int) {
+	f.pending += by
+	f.bytes += by * t.bytes
+	for _, key := range t.keys {
+		n := f.queued[key]
+		n.all += by
+		if t.writes {
+			n.writes += by
+		}
+		if f.queued[key] = n; n.all == 0 {
+			delete(f.queued, key)
+		}
 	}
 }
 

@@ -16,9 +16,17 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/locking"
 )
 
-// maxTries is how often a command is begun anew because the enhanced store
-// failed. The second failure makes the sidecar leave it or refuse commands.
-const maxTries = 4
+const (
+	// maxTries is how often a command asks an enhanced store that fails. The second
+	// failure makes the sidecar leave it, where it can.
+	maxTries = 4
+	// maxTurns is how often it is begun at all: also because the store was about to
+	// be left, or in doubt.
+	maxTurns = 16
+	// settleBudget is how long the enhanced store has, once it has answered a probe,
+	// to show what it has made of a change: commands are held meanwhile.
+	settleBudget = 200 * time.Millisecond
+)
 
 // errLeaving is what a command gets that had to wait for its turn until the
 // enhanced store was about to be left.
@@ -45,9 +53,11 @@ type RouterOptions struct {
 	Standby    *Standby
 	Conflicts  *Conflicts
 	// Failed is called when the enhanced store failed as the authority, with the
-	// epoch in which it did. It returns when the command can be begun anew, or why
-	// it cannot. It may be called for many commands at once.
-	Failed func(ctx context.Context, epoch uint64, cause error) error
+	// epoch in which it did and when the operation that failed was begun: zero if
+	// the store was not asked, because it was about to be left or in doubt. It
+	// returns when the command can be begun anew, or why it cannot. It may be called
+	// for many commands at once, and for callers who have left.
+	Failed func(ctx context.Context, epoch uint64, began time.Time, cause error) error
 }
 
 // Router is the store that commands go to. It asks the authority of their
@@ -130,7 +140,9 @@ func (r *Router) getLegacy(ctx context.Context, a Assignment, key locking.Key) (
 // be shown that is not there yet, so that the read waits for a change of its key.
 func (r *Router) getEnhanced(ctx context.Context, a Assignment, key locking.Key) (locking.Record, error) {
 	if _, followed := a.Follower(key.Route()); !followed {
-		return r.Enhanced.Get(ctx, key)
+		began := r.now()
+		record, err := r.Enhanced.Get(ctx, key)
+		return record, failure(began, err)
 	}
 	release, err := r.order.hold(ctx, key)
 	if err != nil {
@@ -153,7 +165,7 @@ func (r *Router) getEnhanced(ctx context.Context, a Assignment, key locking.Key)
 	if call := locking.CallOf(ctx); answered(err) && compared(call) {
 		r.ToLegacy.read(call, key, record, r.now().Sub(began))
 	}
-	return record, err
+	return record, failure(began, err)
 }
 
 // compared reports whether a read is worth a comparison of its own: one that is
@@ -192,10 +204,11 @@ func (r *Router) list(ctx context.Context, a Assignment, match locking.Pattern) 
 		if !a.Answers(side) {
 			continue
 		}
+		began := r.now()
 		for record, err := range r.store(side).Scan(ctx, match) {
 			switch {
 			case err != nil && side == EnhancedSide:
-				return nil, &enhancedError{err}
+				return nil, failure(began, err)
 			case err != nil:
 				return nil, err
 			}
@@ -275,10 +288,11 @@ func (r *Router) applyLegacy(ctx context.Context, a Assignment, keys []locking.K
 
 // applyEnhanced lets the enhanced store decide. Where legacy is to take over, it
 // returns when legacy has the change too, or when everybody knows that it has
-// not.
+// not. Once the store is asked the command goes on though its caller leaves:
+// what it is about would be in doubt else.
 func (r *Router) applyEnhanced(ctx context.Context, a Assignment, keys []locking.Key, changes []locking.Change) ([]locking.Outcome, error) {
 	if _, followed := a.Follower(keys[0].Route()); !followed {
-		return r.Enhanced.Apply(ctx, changes)
+		return r.askEnhanced(ctx, nil, changes)
 	}
 	release, err := r.order.hold(ctx, keys...)
 	if err != nil {
@@ -295,23 +309,38 @@ func (r *Router) applyEnhanced(ctx context.Context, a Assignment, keys []locking
 		return nil, &refusal{err}
 	}
 	began := r.now()
-	outcomes, err := r.Enhanced.Apply(ctx, changes)
+	outcomes, err := r.askEnhanced(ctx, keys, changes)
 	if err != nil {
-		if errors.Is(err, locking.ErrUnknownResult) {
-			r.setDoubt(keys)
-		}
 		return nil, err
 	}
 	failpoint.Hit("enhanced-applied")
-	wrote := writes(changes, outcomes)
-	follows := r.ToLegacy.changed(locking.CallOf(ctx), changes, outcomes, r.now().Sub(began), wrote)
-	if !wrote || !r.Standby.waits() {
+	// What is repeated may be what legacy has not got yet.
+	waits := writes(changes, outcomes) || repeats(outcomes) && r.ToLegacy.owes(keys)
+	follows := r.ToLegacy.changed(locking.CallOf(ctx), changes, outcomes, r.now().Sub(began), waits)
+	if !waits || !r.Standby.waits() {
 		return outcomes, nil
 	}
 	if err := r.followed(keys, follows); err != nil {
 		return nil, err
 	}
 	failpoint.Hit("legacy-followed")
+	return outcomes, nil
+}
+
+// askEnhanced makes changes in the enhanced store, within the budget that this
+// has. The keys are in doubt if nobody knows what came of it.
+func (r *Router) askEnhanced(ctx context.Context, keys []locking.Key, changes []locking.Change) ([]locking.Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	began := r.now()
+	outcomes, err := r.Enhanced.Apply(context.WithoutCancel(ctx), changes)
+	if errors.Is(err, locking.ErrUnknownResult) {
+		r.setDoubt(keys)
+	}
+	if err != nil {
+		return nil, failure(began, err)
+	}
 	return outcomes, nil
 }
 
@@ -352,31 +381,56 @@ func writes(changes []locking.Change, outcomes []locking.Outcome) bool {
 	return false
 }
 
+// repeats reports whether any outcome is more than a refusal.
+func repeats(outcomes []locking.Outcome) bool {
+	return slices.ContainsFunc(outcomes, func(o locking.Outcome) bool { return o.Applied })
+}
+
 // refusal is an error that is no failure of the enhanced store.
 type refusal struct{ error }
 
 func (e *refusal) Unwrap() error { return e.error }
 
-// enhancedError is one of the enhanced store, where both are asked.
-type enhancedError struct{ error }
+// enhancedError is a failure of the enhanced store as the authority.
+type enhancedError struct {
+	error
+	began time.Time // when it was asked
+}
 
 func (e *enhancedError) Unwrap() error { return e.error }
 
+// failure is an error of the enhanced store, if it is more than an answer.
+func failure(began time.Time, err error) error {
+	if answered(err) {
+		return err
+	}
+	return &enhancedError{err, began}
+}
+
 // run runs a command inside of its routes, and anew as long as the enhanced
-// store fails and somebody else can answer.
+// store fails and somebody else can answer, or it answers again. A failure is told
+// though the caller has left.
 func (r *Router) run(ctx context.Context, routes []string, command func(Assignment) error) error {
-	for try := 1; ; try++ {
+	for tries, turns := 0, 1; ; turns++ {
 		a, leave, err := r.gate.enter(ctx, routes...)
 		if err != nil {
 			return r.counted(ctx, err)
 		}
 		err = command(a)
 		leave()
-		if !failed(ctx, a, routes[0], err) || r.Failed == nil || try == maxTries {
+		began, failed := failed(ctx, err)
+		if !failed || r.Failed == nil {
 			return r.counted(ctx, err)
 		}
-		if failed := r.Failed(ctx, a.Epoch, err); failed != nil {
-			return r.counted(ctx, failed)
+		if !began.IsZero() {
+			tries++
+		}
+		told := r.Failed(ctx, a.Epoch, began, err)
+		switch {
+		case ctx.Err() != nil, told == nil && (tries == maxTries || turns == maxTurns):
+			return r.counted(ctx, err)
+		case told != nil:
+			return r.counted(ctx, told)
 		}
 	}
 }
@@ -409,14 +463,20 @@ func (r *Router) Kinds() (kinds []compare.Operation) {
 }
 
 // failed reports whether an error is a failure of the enhanced store as the
-// authority.
-func failed(ctx context.Context, a Assignment, route string, err error) bool {
+// authority, and when that was asked, zero if it was not. A write has had its time
+// even if the caller has left; what else failed then says nothing.
+func failed(ctx context.Context, err error) (began time.Time, failed bool) {
 	var own *refusal
 	var enhanced *enhancedError
-	if answered(err) || ctx.Err() != nil || errors.As(err, &own) || errors.Is(err, locking.ErrClosed) {
-		return false
+	switch left := ctx.Err() != nil; {
+	case errors.As(err, &own), errors.Is(err, locking.ErrClosed):
+		return began, false
+	case errors.Is(err, errLeaving), errors.Is(err, errInDoubt):
+		return began, !left
+	case errors.As(err, &enhanced):
+		return enhanced.began, !left || errors.Is(err, locking.ErrUnknownResult)
 	}
-	return errors.As(err, &enhanced) || route != everyRoute && a.Authority(route) == EnhancedSide
+	return began, false
 }
 
 // Leaving says that the enhanced store is about to be left, or not any more: who
@@ -436,6 +496,21 @@ func (r *Router) InDoubt() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.doubt) > 0
+}
+
+// LegacyLacks returns how many records legacy is known to lack, or to have another
+// of than was answered. A change for which the enhanced store has not answered is
+// none.
+func (r *Router) LegacyLacks() (n int) {
+	if r.ToLegacy.Backlog().All {
+		n++
+	}
+	for _, key := range r.ToLegacy.Dirty() {
+		if !r.inDoubt(key) {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *Router) setDoubt(keys []locking.Key) {
@@ -488,7 +563,9 @@ func (r *Router) settleDoubt(ctx context.Context, doubt []locking.Key) error {
 		if err != nil {
 			return err
 		}
-		more, err := r.queueHeld(ctx, LegacySide, []locking.Key{key}, task{kind: taskEqualize, call: locking.Call{Op: string(compare.Reconcile)}}, release)
+		reading, cancel := context.WithTimeout(ctx, settleBudget)
+		more, err := r.queueHeld(reading, LegacySide, []locking.Key{key}, task{kind: taskEqualize, call: locking.Call{Op: string(compare.Reconcile)}}, release)
+		cancel()
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrUnsettled, err)
 		}

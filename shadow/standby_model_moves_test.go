@@ -50,7 +50,7 @@ func (p *pair) leave(a shadow.Assignment) bool {
 	if p.router.Emptied(bounded) != nil {
 		return false
 	}
-	if whole, _ := p.standby.Whole(); !whole {
+	if whole, _ := p.standby.Whole(); !whole || p.router.LegacyLacks() > 0 {
 		return false
 	}
 	if p.toLegacy.Interrupt(bounded, func() (string, error) { p.toLegacy.Forget(); return "", nil }) != nil {
@@ -126,7 +126,7 @@ func (p *pair) pass(to shadow.Assignment) {
 			return
 		}
 	}
-	if now, down := p.router.Assignment(); now.Epoch != from.Epoch || down != nil {
+	if now, down := p.router.Assignment(); now.Epoch != from.Epoch || down != nil || p.router.InDoubt() {
 		return
 	}
 	whole, _ := p.standby.Whole()
@@ -171,7 +171,7 @@ func (p *pair) reconcile() {
 func (p *pair) restore() {
 	a, down := p.router.Assignment()
 	whole, _ := p.standby.Whole()
-	if whole || down != nil || !a.Answers(shadow.EnhancedSide) || !p.toLegacy.Backlog().InStep() {
+	if whole || down != nil || !a.Answers(shadow.EnhancedSide) || !p.toLegacy.Backlog().InStep() || p.router.InDoubt() {
 		return
 	}
 	bounded, cancel := context.WithTimeout(context.Background(), time.Second)

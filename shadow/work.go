@@ -41,6 +41,7 @@ type task struct {
 	outcomes []locking.Outcome // taskChange: the authority's
 	records  []locking.Record  // the other kinds: the authority's, one for each key
 	why      []string          // taskEqualize: why each key was dirty, "" if it was not
+	writes   bool              // taskChange: it changes something
 	filling  bool              // taskEqualize: what is missing is no divergence
 	verdict  chan verdict      // gets one; nil: nobody waits for it
 }

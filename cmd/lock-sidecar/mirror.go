@@ -152,7 +152,9 @@ func (m *mirror) connect(c *config.Config, unclean string, operations *metrics.O
 	m.router = shadow.NewRouter(shadow.RouterOptions{
 		Legacy: m.legacy, Enhanced: bounded(m.backend, authorityBudget, log), ToEnhanced: m.toEnhanced, ToLegacy: m.toLegacy,
 		Standby: shadow.NewStandby(m.whole, log.Named("shadow")), Conflicts: m.conflicts,
-		Failed: func(ctx context.Context, epoch uint64, cause error) error { return m.keeper.Failed(ctx, epoch, cause) },
+		Failed: func(ctx context.Context, epoch uint64, began time.Time, cause error) error {
+			return m.keeper.Failed(ctx, epoch, began, cause)
+		},
 	})
 	m.reconciler = reconcile.New(reconcile.Options{
 		Router: m.router, Legacy: m.legacy, Store: m.backend, Guard: m.guard, Ledger: m.ledger,

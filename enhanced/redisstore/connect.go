@@ -66,7 +66,8 @@ func Connect(server Server) (redis.UniversalClient, error) {
 		secure := tls.Dialer{NetDialer: &dialer, Config: config}
 		dial = secure.DialContext
 	}
-	return redis.NewUniversalClient(&redis.UniversalOptions{
+	all := &links{}
+	client := redis.NewUniversalClient(&redis.UniversalOptions{
 		Addrs: server.Addrs, IsClusterMode: server.Cluster, MasterName: server.SentinelMaster, DB: server.DB,
 		Username: server.Username, Password: server.Password,
 		// A failure to connect is told from one after a write was sent.
@@ -75,14 +76,15 @@ func Connect(server Server) (redis.UniversalClient, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%w: %w", errDial, err)
 			}
-			return conn, nil
+			return all.link(conn), nil
 		},
 		PoolSize: server.PoolSize, MinIdleConns: server.MinIdleConns, ConnMaxLifetime: server.MaxConnAge,
 		DialTimeout: server.DialTimeout, ReadTimeout: server.ReadTimeout, WriteTimeout: server.WriteTimeout, PoolTimeout: server.PoolTimeout,
 		MaxRetries: -1, MaxRedirects: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
 		PipelinePoolSize: -1, DisableIdentity: true, Protocol: 2,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	}), nil
+	})
+	return connected{client, all}, nil
 }
 
 func (t *TLS) config() (*tls.Config, error) {

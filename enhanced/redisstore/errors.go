@@ -30,6 +30,7 @@ func (s *Store) explain(err error) error {
 	var unknown *unknownError
 	switch {
 	case errors.As(err, &unknown):
+		s.links.silent.Store(true)
 		return err
 	case errors.Is(err, redis.ErrClosed):
 		return locking.ErrClosed
@@ -38,6 +39,7 @@ func (s *Store) explain(err error) error {
 	case errors.Is(err, errDial), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
 		return err // no connection, so nothing was sent
 	}
+	s.links.silent.Store(true)
 	return &unknownError{err}
 }
 

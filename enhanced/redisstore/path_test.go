@@ -52,6 +52,13 @@ func newDelayedPath(t *testing.T, to string) *delayedPath {
 
 func (p *delayedPath) Addr() string { return p.listener.Addr().String() }
 
+// Accepted is how many connections were made.
+func (p *delayedPath) Accepted() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.held)
+}
+
 // Hold keeps what is sent on every connection from now on.
 func (p *delayedPath) Hold() {
 	p.mu.Lock()

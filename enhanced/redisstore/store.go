@@ -49,6 +49,7 @@ type Options struct {
 // and the client's timeouts end a command.
 type Store struct {
 	client       redis.UniversalClient
+	links        *links
 	nodes        nodes
 	keys         layout
 	scripts      scripts
@@ -86,8 +87,12 @@ func New(client redis.UniversalClient, o Options) (*Store, error) {
 	case o.WaitReplicas > 0 && o.WaitTimeout < time.Millisecond:
 		return nil, fmt.Errorf("waiting for %d replicas needs a timeout of at least 1ms, not %s", o.WaitReplicas, o.WaitTimeout)
 	}
+	all := &links{} // of a client that Connect has not made: none is known
+	if c, ok := client.(connected); ok {
+		client, all = c.UniversalClient, c.links
+	}
 	s := &Store{
-		client: client, takeOver: o.TakeOver, keys: layout(o.Prefix), scripts: loadScripts(), owner: o.Owner,
+		client: client, links: all, takeOver: o.TakeOver, keys: layout(o.Prefix), scripts: loadScripts(), owner: o.Owner,
 		readRetries: o.ReadRetries, waitReplicas: o.WaitReplicas, waitTimeout: o.WaitTimeout,
 		now: o.Now, random: o.Random, log: o.Logger,
 	}

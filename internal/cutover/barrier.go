@@ -132,6 +132,12 @@ func (k *Keeper) move(ctx context.Context, p *passage, mismatches uint64) error 
 	if now := k.Ledger.Totals().Comparisons().Mismatch; !p.trust && now != mismatches {
 		return refuse("%d operations differed between the stores meanwhile, nothing has changed; look at `lock-sidecar divergences`", now-mismatches)
 	}
+	if n := len(k.Router.Conflicts.List()); n > 0 && p.to.Answers(shadow.EnhancedSide) {
+		return refuseConflicts(n)
+	}
+	if k.Router.InDoubt() {
+		return refuse("the enhanced store has not answered for a change, nothing has changed; try again")
+	}
 	if a, down := k.Router.Assignment(); a.Epoch != p.from.Epoch || down != nil {
 		return refuse("the enhanced store failed meanwhile")
 	}
@@ -155,6 +161,12 @@ func (k *Keeper) move(ctx context.Context, p *passage, mismatches uint64) error 
 	k.setUnkept(true)
 	k.Asked()
 	return nil
+}
+
+// refuseConflicts is why a store does not answer that holds locks which somebody
+// else has taken.
+func refuseConflicts(n int) error {
+	return refuse("%d locks were changed by somebody else in the enhanced store meanwhile; decide on each with `lock-sidecar conflicts list`", n)
 }
 
 func (k *Keeper) gaveUp(err error) error {

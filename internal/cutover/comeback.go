@@ -111,7 +111,7 @@ func (k *Keeper) tryReturn(ctx context.Context, actor, reason string) (*passage,
 	case !backlog.InStep():
 		return nil, fmt.Errorf("%w: records are being made equal", errNotYet)
 	case conflicts > 0 && actor == Operator:
-		return nil, refuse("%d locks were changed by somebody else in the enhanced store meanwhile; decide on each with `lock-sidecar conflicts list`", conflicts)
+		return nil, refuseConflicts(conflicts)
 	case conflicts > 0:
 		return nil, fmt.Errorf("%w: there are conflicts", errNotYet)
 	}

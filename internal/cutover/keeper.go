@@ -29,10 +29,18 @@ const (
 	// endBudget is how long commands under way may take to end when the enhanced
 	// store is left: 400 ms there and a second in legacy.
 	endBudget = 1500 * time.Millisecond
-	// persistBudget is how long atlantis.db may take to keep who answers.
-	persistBudget = time.Second
+	// persistBudget is how long atlantis.db may take to keep who answers. Commands
+	// are held meanwhile: it is the only place left, so that a slow disk makes them
+	// slow. Atlantis waits 3 s for an answer and then asks again, so that one that is
+	// refused sooner is an error for nothing; what takes longer than this is no disk
+	// to wait for, and people should read so.
+	persistBudget = 5 * time.Second
+	// drainBudget is how long what is queued for legacy may take when it takes over.
+	drainBudget = 200 * time.Millisecond
+	// wholeBudget is how long one try to make legacy whole may take.
+	wholeBudget = time.Second
 	// spared is how long an enhanced store that failed and then answered a probe
-	// must do without another failure. Else it is left without asking.
+	// must do without another failure. Else it is left, though it answers probes.
 	spared = 5 * time.Second
 	// lookEvery is how often a keeper looks whether something is to be done.
 	lookEvery = 200 * time.Millisecond
@@ -94,7 +102,7 @@ type Keeper struct {
 
 	mu        sync.Mutex
 	leaving   *departure
-	spare     time.Time   // when the enhanced store was last spared
+	spare     time.Time   // when the enhanced store was last spared: what failed was begun before
 	downSince time.Time   // zero: it is not down
 	fallbacks []time.Time // of the last while, for damping
 	unkept    bool        // the enhanced store does not know who answers yet
@@ -198,6 +206,7 @@ func (k *Keeper) Watch(ctx context.Context) error {
 	if down != nil {
 		return down
 	}
+	began := time.Now()
 	if time.Since(time.Unix(0, k.asked.Load())) < quietAfter && k.Reconciler.State().Joined {
 		return nil
 	}
@@ -207,7 +216,7 @@ func (k *Keeper) Watch(ctx context.Context) error {
 		k.Reconciler.Back()
 		return nil
 	}
-	return k.Failed(ctx, a.Epoch, err)
+	return k.Failed(ctx, a.Epoch, began, err)
 }
 
 func (k *Keeper) probe(ctx context.Context) error {
@@ -224,10 +233,10 @@ func (k *Keeper) standbyOn(a shadow.Assignment) bool {
 // InStep makes legacy a whole standby when its follower has missed nothing.
 func (k *Keeper) InStep(ctx context.Context) error {
 	a, down := k.Router.Assignment()
-	if whole, _ := k.Router.Standby.Whole(); whole || down != nil || !k.standbyOn(a) || !k.Reconciler.State().Sole() {
+	if whole, _ := k.Router.Standby.Whole(); whole || down != nil || k.Router.InDoubt() || !k.standbyOn(a) || !k.Reconciler.State().Sole() {
 		return nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, persistBudget)
+	bounded, cancel := context.WithTimeout(ctx, wholeBudget)
 	defer cancel()
 	return k.Router.Standby.Restore(bounded, k.Router.ToLegacy, k.markContent(a))
 }

@@ -28,16 +28,21 @@ func (k *Keeper) downError(why string) error {
 
 // Failed decides what becomes of the routes that the enhanced store answers, when
 // it has failed under an epoch: it is spared if it answers a probe, else legacy
-// takes over, if nothing is lost by that. It returns nil when commands can be
-// begun anew, or why they cannot.
-func (k *Keeper) Failed(ctx context.Context, epoch uint64, cause error) error {
+// takes over, if nothing is lost by that. Began is when the operation that failed
+// was, zero if none did. It returns nil when commands can be begun anew, or why
+// they cannot.
+func (k *Keeper) Failed(ctx context.Context, epoch uint64, began time.Time, cause error) error {
 	k.mu.Lock()
 	d := k.leaving
+	if d == nil && !k.sinceSpare(began) && !k.Router.InDoubt() {
+		k.mu.Unlock()
+		return nil // it has answered since, and nothing is left of it
+	}
 	if d == nil {
 		d = &departure{done: make(chan struct{})}
 		k.leaving = d
 		k.running.Go(func() {
-			d.err = k.decide(epoch, cause)
+			d.err = k.decide(epoch, began, cause)
 			k.mu.Lock()
 			k.leaving = nil
 			k.mu.Unlock()
@@ -53,7 +58,7 @@ func (k *Keeper) Failed(ctx context.Context, epoch uint64, cause error) error {
 	}
 }
 
-func (k *Keeper) decide(epoch uint64, cause error) error {
+func (k *Keeper) decide(epoch uint64, began time.Time, cause error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*endBudget)
 	defer cancel()
 	leave, err := k.take(ctx)
@@ -74,25 +79,23 @@ func (k *Keeper) decide(epoch uint64, cause error) error {
 	k.Router.Leaving(true)
 	defer k.Router.Leaving(false)
 	failpoint.Hit("leave-held")
-	spared, cause := k.answers(ctx, cause)
-	if spared {
-		err := k.Router.Settle(ctx, true)
-		if errors.Is(err, shadow.ErrUnsettled) { // it has failed again
-			return k.leave(ctx, a, err, Itself)
+	answers, cause := k.answers(ctx, cause)
+	switch {
+	case !answers:
+		return k.leave(ctx, a, cause, Itself)
+	case k.failsAgain(a, began):
+		err := k.tryLeave(ctx, a, cause, Itself)
+		if err == nil {
+			return nil
 		}
-		if err != nil {
-			k.Logger.Error("commands are refused", "error", err)
-		}
-		k.Asked()
-		k.Logger.Info("enhanced store answers again and is spared")
-		return nil
+		k.Logger.Warn("enhanced store fails again and again, and legacy must not take over", "error", err)
 	}
-	return k.leave(ctx, a, cause, Itself)
+	return k.spareIt(ctx, a, began)
 }
 
-// answers reports whether the enhanced store answers a probe, and has not failed
-// just before; if not, why it is to be left. A probe that finds another owner says
-// more than the operation that only took too long.
+// answers reports whether the enhanced store answers a probe; if not, why it is to
+// be left. A probe that finds another owner says more than the operation that only
+// took too long.
 func (k *Keeper) answers(ctx context.Context, cause error) (bool, error) {
 	if errors.Is(cause, locking.ErrStoreLost) {
 		return false, cause
@@ -104,11 +107,45 @@ func (k *Keeper) answers(ctx context.Context, cause error) (bool, error) {
 		}
 		return false, cause
 	}
+	return true, cause
+}
+
+// failsAgain reports whether an operation failed that was begun after the store
+// was spared, some moments ago, and legacy may take over: then it answers probes
+// and nothing else. What was begun before says nothing new.
+func (k *Keeper) failsAgain(a shadow.Assignment, began time.Time) bool {
+	k.mu.Lock()
+	again := k.sinceSpare(began) && time.Since(k.spare) < spared
+	k.mu.Unlock()
+	if !again {
+		return false
+	}
+	whole, _ := k.Router.Standby.Whole()
+	_, may := MayLeave(a, whole, k.Fallback, k.Reconciler.State().Sole())
+	return may
+}
+
+// sinceSpare reports whether an operation was begun, and not before the store was
+// last spared. The caller holds the lock of k.
+func (k *Keeper) sinceSpare(began time.Time) bool { return !began.IsZero() && !began.Before(k.spare) }
+
+// spareIt goes on with a store that answers a probe, while commands are held.
+func (k *Keeper) spareIt(ctx context.Context, a shadow.Assignment, began time.Time) error {
+	err := k.Router.Settle(ctx, true)
+	if errors.Is(err, shadow.ErrUnsettled) { // it has failed again
+		return k.leave(ctx, a, err, Itself)
+	}
+	if err != nil {
+		k.Logger.Error("commands are refused", "error", err)
+	}
+	k.Asked()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	again := time.Since(k.spare) < spared
-	k.spare = time.Now()
-	return !again, cause
+	if k.sinceSpare(began) || time.Since(k.spare) > spared {
+		k.spare = time.Now()
+	}
+	k.Logger.Info("enhanced store answers again and is spared")
+	return nil
 }
 
 // leave lets legacy answer, while commands are held, or refuses commands if that
@@ -151,16 +188,17 @@ func (k *Keeper) tryLeave(ctx context.Context, a shadow.Assignment, cause error,
 	if err := k.Router.Emptied(bounded); err != nil {
 		return err
 	}
-	whole, _ := k.Router.Standby.Whole() // after the last command that could have said that it is not
-	if why, ok := MayLeave(a, whole, k.Fallback, k.Reconciler.State().Sole()); !ok {
-		return errors.New(why)
+	if err := k.mayLeave(ctx, a); err != nil {
+		return err
 	}
 	next := a
 	next.FallenBack, next.Manual, next.Epoch = true, actor == Operator, a.Epoch+1
 	next.Reason, next.At = cause.Error(), time.Now().UTC()
-	// What waits for legacy is what enhanced has refused, or answered already: done
-	// after the switch it could take a lock that legacy has just released.
-	err := k.Router.ToLegacy.Interrupt(bounded, func() (string, error) {
+	// What still waits for legacy is what enhanced has refused: done after the switch
+	// it could take a lock that legacy has just released. A slow disk is waited for.
+	keeping, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistBudget)
+	defer cancel()
+	err := k.Router.ToLegacy.Interrupt(keeping, func() (string, error) {
 		if err := k.keepLocally(ctx, next); err != nil {
 			return "", err
 		}
@@ -182,6 +220,31 @@ func (k *Keeper) tryLeave(ctx context.Context, a shadow.Assignment, cause error,
 	k.Logger.Warn("falling back to legacy locking system", "epoch", next.Epoch, "error", cause)
 	k.act("fallback", actor, cause.Error(), a, next, "")
 	return nil
+}
+
+// mayLeave returns why legacy must not take over, when the last command has ended
+// that could have said so. While legacy is whole, what is queued for it are
+// comparisons, which may show now that it is not what it should be.
+func (k *Keeper) mayLeave(ctx context.Context, a shadow.Assignment) error {
+	may := func() error {
+		whole, _ := k.Router.Standby.Whole()
+		if why, ok := MayLeave(a, whole, k.Fallback, k.Reconciler.State().Sole()); !ok {
+			return errors.New(why)
+		}
+		return nil
+	}
+	if err := may(); err != nil {
+		return err
+	}
+	bounded, cancel := context.WithTimeout(ctx, drainBudget)
+	defer cancel()
+	if err := k.Router.ToLegacy.Drain(bounded); err != nil {
+		k.Logger.Warn("comparisons are left out", "error", err)
+	}
+	if n := k.Router.LegacyLacks(); n > 0 {
+		return fmt.Errorf("legacy differs in %d records from what was answered", n)
+	}
+	return may()
 }
 
 // toLegacy switches to an assignment under which legacy answers for all routes,

@@ -18,9 +18,15 @@ func (m *model) leave(w world) {
 			}
 		}
 		if w.change == leaveHeld && w.there() {
-			w.settle(m.fault != "a write in doubt leaves the mark")
-			w.switchTo(w.now)
-			m.emit("the probe finds the store well", -1, 0, w, "")
+			well := w
+			well.settle(m.fault != "a write in doubt leaves the mark")
+			well.switchTo(w.now)
+			m.emit("the probe finds the store well", -1, 0, well, "")
+			if !m.mayLeave(w.now, w.mark, !w.admitted) {
+				return // it is spared, however often it fails
+			}
+			w.change = leaveGo
+			m.emit("it answers probes only, and legacy may take over", -1, 0, w, "")
 			return
 		}
 		whole := w.mark || m.fault == "a fallback without the mark"

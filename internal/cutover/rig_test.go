@@ -100,7 +100,9 @@ func (r *rig) open() {
 	r.standby = shadow.NewStandby(r.whole, hclog.NewNullLogger())
 	r.router = shadow.NewRouter(shadow.RouterOptions{
 		Legacy: r.near, Enhanced: within(r.far, 400*time.Millisecond), ToEnhanced: r.toEnhanced, ToLegacy: r.toLegacy, Standby: r.standby, Conflicts: r.conflicts,
-		Failed: func(ctx context.Context, epoch uint64, cause error) error { return r.keeper.Failed(ctx, epoch, cause) },
+		Failed: func(ctx context.Context, epoch uint64, began time.Time, cause error) error {
+			return r.keeper.Failed(ctx, epoch, began, cause)
+		},
 	})
 	unclean := map[bool]string{false: "a crash"}[r.clean]
 	r.reconciler = reconcile.New(reconcile.Options{

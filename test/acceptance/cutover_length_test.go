@@ -10,6 +10,7 @@ const (
 	outageFor   = 1500 * time.Millisecond // each fault of the store that answers
 	moreOutages = false                   // variants of others
 	morePasses  = false                   // of each failpoint at which the process is killed
+	silences    = 1                       // outages of each silent kind
 	crashes     = 2                       // kill -9 under load
 	// slowestAnswer is a bound that a machine which does other things too can keep. Atlantis itself waits 3 s.
 	slowestAnswer = 2500 * time.Millisecond

@@ -10,6 +10,7 @@ const (
 	outageFor     = 20 * time.Second
 	moreOutages   = true
 	morePasses    = true // of each failpoint at which the process is killed
+	silences      = 10   // outages of each silent kind
 	crashes       = 30
 	slowestAnswer = time.Second
 	slowestHold   = 500 * time.Millisecond

@@ -55,7 +55,17 @@ func ofLocks() []mutation {
 		},
 		{
 			name: "a DEL removes whoever holds the lock now",
-			file: "atlantis/del.go", old: "locking.Delete(key, locking.AtVersion(current.Version))", new: "locking.Delete(key, locking.Any())",
+			file: "atlantis/del.go", old: "out, err := h.apply(ctx, locking.Delete(key, locking.AtVersion(current.Version)))", new: "out, err := h.apply(ctx, locking.Delete(key, locking.Any()))",
+			pkg: "./atlantis",
+		},
+		{
+			name: "a DEL of a command lock that is sent again removes the next holder's",
+			file: "atlantis/del.go", old: "out, err = h.apply(ctx, locking.Delete(key, locking.AtVersion(current.Version)))", new: "out, err = h.apply(ctx, locking.Delete(key, locking.Any()))",
+			pkg: "./atlantis",
+		},
+		{
+			name: "a lock is released before those have read it who were told of it",
+			file: "atlantis/listings.go", old: "		return l.begun > 0 || listed && u.read < u.listed+own\n", new: "		_, _ = u, listed\n		return false\n",
 			pkg: "./atlantis",
 		},
 		{

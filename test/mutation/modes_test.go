@@ -10,8 +10,13 @@ func ofModes() []mutation {
 		},
 		{
 			name: "in primary OK comes before legacy has the change",
-			file: "shadow/router.go", old: "	if !wrote || !r.Standby.waits() {", new: "	if true || !wrote || !r.Standby.waits() {",
+			file: "shadow/router.go", old: "	if !waits || !r.Standby.waits() {", new: "	if true || !waits || !r.Standby.waits() {",
 			pkg: "./shadow",
+		},
+		{
+			name: "a flip moves a record of which nobody knows what the enhanced store did to it",
+			file: "internal/cutover/barrier.go", old: "	if k.Router.InDoubt() {", new: "	if false {",
+			pkg: "./internal/cutover",
 		},
 		{
 			name: "a write goes on alone and leaves the mark that says legacy is whole",
