@@ -1,4 +1,7 @@
-FROM golang:1.26 AS build
+# Go builds for the target on the machine that builds: no emulation. The binary depends on the version of Go, so name
+# that exactly (--build-arg GO_IMAGE=golang:1.26.8) to get the same one again.
+ARG GO_IMAGE=golang:1.26
+FROM --platform=$BUILDPLATFORM $GO_IMAGE AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download

@@ -16,11 +16,13 @@ BENCH    ?= ./...
 #   TestAFailingFsyncLosesNothing            strace
 #   TestFailingFsyncIsNeverAnsweredWithOK    root: attaches strace
 #   TestMetricsPassPromtool                  promtool
+#   TestTheImageWorksAsAtlantisUserOnAReadOnlyRoot   root: mounts a tmpfs, starts a process as another user
+# test/manifests is a module of its own, for the types of Kubernetes; it needs Go and Redis.
 E2E_PROGRAMS = redis-server strace promtool
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: build
 build: ## Build the static binary bin/lock-sidecar
@@ -48,6 +50,11 @@ e2e: ## Run the tests that need root: full disks, failing fsync, promtool (Linux
 	@[ "$$(id -u)" = 0 ] || { echo "make e2e mounts file systems: run it as root" >&2; exit 1; }
 	@sh scripts/need.sh $(E2E_PROGRAMS)
 	$(GO) test -tags e2e -count=1 -timeout 10m ./test/e2e/...
+	$(MAKE) manifests
+
+.PHONY: manifests
+manifests: redis ## Check what is in k8s and docker-compose.yml, and walk through the phases with it
+	cd test/manifests && $(GO) test -count=1 -timeout 10m ./...
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME each (10m)
@@ -60,6 +67,7 @@ lint: ## Check format, go vet, staticcheck, and that generated files are current
 	$(GO) vet -tags soak,failpoints ./...
 	$(GO) tool -modfile=tools/go.mod staticcheck -tags e2e ./...
 	$(GO) tool -modfile=tools/go.mod staticcheck -tags soak,failpoints ./...
+	cd test/manifests && $(GO) vet ./... && $(GO) tool -modfile=../../tools/go.mod staticcheck ./...
 	@sh scripts/generated.sh
 
 .PHONY: vuln
@@ -82,9 +90,18 @@ image: ## Build the container image with docker, podman or buildah
 	done; \
 	echo "No container builder works here: install or start docker, podman or buildah" >&2; exit 1
 
+.PHONY: release
+release: ## Build archives, bills of materials, the image as a tarball and checksums into dist
+	rm -rf dist
+	$(GO) run ./scripts/release -version $(VERSION) -revision "$(REVISION)" -out dist
+
+.PHONY: reproducible
+reproducible: ## Build the binary twice, with nothing shared, and compare
+	@sh scripts/reproducible.sh
+
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf bin
+	rm -rf bin dist
 
 .PHONY: redis
 redis:

@@ -11,7 +11,10 @@ import (
 	"testing"
 )
 
-const command = "./cmd/lock-sidecar"
+const (
+	module  = "github.com/lock-sidecar/lock-sidecar"
+	command = "./cmd/lock-sidecar"
+)
 
 // Both run once per test process.
 var (
@@ -89,10 +92,10 @@ func declareSources(root string) error {
 	return nil
 }
 
-// moduleRoot is the directory of the go.mod above the working directory, which go test sets to the package's own.
+// moduleRoot is the directory of the product's module, also for a test in a module of its own that replaces it.
 func moduleRoot() (string, error) {
-	gomod, err := runGo("", "", "env", "GOMOD")
-	return filepath.Dir(strings.TrimSpace(gomod)), err
+	dir, err := runGo("", "", "list", "-m", "-f", "{{.Dir}}", module)
+	return strings.TrimSpace(dir), err
 }
 
 func runGo(dir, env string, args ...string) (string, error) {
