@@ -6,6 +6,8 @@ REVISION ?= $(shell git rev-parse --verify -q HEAD 2>/dev/null)
 IMAGE    ?= lock-sidecar:$(VERSION)
 FUZZTIME ?= 10m
 BENCH    ?= ./...
+DURATION ?= 10m
+SEED     ?=
 
 # Tests that need root, or more programs than Go and Redis, stand in test/e2e behind the build tag e2e, so that
 # "make test" needs neither:
@@ -45,6 +47,12 @@ race: redis ## Run the tests with the race detector (needs a C compiler)
 soak: redis ## Run the tests on the built binary at their promised length: an hour or more
 	$(GO) test -tags soak -count=1 -timeout 3h -v ./test/acceptance
 
+# As root on Linux it has faults of the disk too; without, it says that it has none. docs/testing.md
+.PHONY: torture
+torture: redis ## Inject faults for DURATION (10m) under load; SEED repeats a schedule of faults
+	@[ "$$(id -u)" != 0 ] || sh scripts/need.sh strace
+	DURATION=$(DURATION) SEED=$(SEED) $(GO) test -tags torture -count=1 -timeout 2h -v ./test/torture
+
 .PHONY: e2e
 e2e: ## Run the tests that need root: full disks, failing fsync, promtool (Linux; gets the programs)
 	@[ "$$(id -u)" = 0 ] || { echo "make e2e mounts file systems: run it as root" >&2; exit 1; }
@@ -64,9 +72,9 @@ fuzz: ## Run every fuzz target for FUZZTIME each (10m)
 lint: ## Check format, go vet, staticcheck, and that generated files are current
 	@unformatted=$$(gofmt -l .) && [ -z "$$unformatted" ] || { echo "gofmt -w these:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet -tags e2e ./...
-	$(GO) vet -tags soak,failpoints ./...
+	$(GO) vet -tags soak,failpoints,torture ./...
 	$(GO) tool -modfile=tools/go.mod staticcheck -tags e2e ./...
-	$(GO) tool -modfile=tools/go.mod staticcheck -tags soak,failpoints ./...
+	$(GO) tool -modfile=tools/go.mod staticcheck -tags soak,failpoints,torture ./...
 	cd test/manifests && $(GO) vet ./... && $(GO) tool -modfile=../../tools/go.mod staticcheck ./...
 	@sh scripts/generated.sh
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lock-sidecar/lock-sidecar/internal/boltfile"
 	"github.com/lock-sidecar/lock-sidecar/internal/durable"
+	"github.com/lock-sidecar/lock-sidecar/internal/failpoint"
 	"github.com/lock-sidecar/lock-sidecar/locking"
 )
 
@@ -40,6 +41,7 @@ func (s *Store) Retire(ctx context.Context, document []byte, backup string) (str
 		if err != nil {
 			return "", fmt.Errorf("retire %s: %w", s.path, err)
 		}
+		failpoint.Hit("retire-saved")
 		err = s.submit(ctx, &request{act: emptied(seq, bytes.Clone(document))})
 		switch {
 		case err == nil:

@@ -15,6 +15,7 @@ import (
 
 	"github.com/lock-sidecar/lock-sidecar/compare"
 	"github.com/lock-sidecar/lock-sidecar/internal/durable"
+	"github.com/lock-sidecar/lock-sidecar/internal/failpoint"
 	"github.com/lock-sidecar/lock-sidecar/locking"
 )
 
@@ -154,6 +155,7 @@ func (c *Conflicts) save() error {
 	text, err := json.Marshal(c.sorted())
 	if err == nil {
 		err = durable.Replace(c.path, append(text, '\n'))
+		failpoint.Hit("conflict-kept")
 	}
 	if err != nil {
 		return fmt.Errorf("save %s: %w", c.path, err)
@@ -234,9 +236,11 @@ func (r *Router) decide(ctx context.Context, key locking.Key, keep Side) error {
 	if _, err := r.Legacy.Apply(ctx, []locking.Change{change}); err != nil {
 		return fmt.Errorf("write legacy: %w", err)
 	}
+	failpoint.Hit("conflict-legacy-written")
 	if _, err := r.ToEnhanced.store.Apply(ctx, []locking.Change{change}); err != nil {
 		return fmt.Errorf("write the enhanced store: %w", err)
 	}
+	failpoint.Hit("conflict-enhanced-written")
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/compare"
 	"github.com/lock-sidecar/lock-sidecar/enhanced"
 	"github.com/lock-sidecar/lock-sidecar/internal/config"
+	"github.com/lock-sidecar/lock-sidecar/internal/failpoint"
 	"github.com/lock-sidecar/lock-sidecar/internal/reconcile"
 	"github.com/lock-sidecar/lock-sidecar/legacy"
 	"github.com/lock-sidecar/lock-sidecar/locking"
@@ -294,6 +295,7 @@ func (k *Keeper) keepLocally(ctx context.Context, a shadow.Assignment) error {
 		}
 		return fmt.Errorf("keep the mode in atlantis.db: %w", err)
 	}
+	failpoint.Hit("keep-local")
 	return nil
 }
 
@@ -353,6 +355,7 @@ func (k *Keeper) keepRemotely(ctx context.Context) {
 		}
 		return
 	}
+	failpoint.Hit("keep-remote")
 	if now, _ := k.Router.Assignment(); now.Epoch == a.Epoch {
 		k.setUnkept(false)
 	}

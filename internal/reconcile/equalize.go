@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lock-sidecar/lock-sidecar/breaker"
+	"github.com/lock-sidecar/lock-sidecar/internal/failpoint"
 	"github.com/lock-sidecar/lock-sidecar/locking"
 	"github.com/lock-sidecar/lock-sidecar/shadow"
 )
@@ -115,6 +116,7 @@ func (r *Reconciler) equalize(ctx context.Context, side shadow.Side, keys parts,
 			for batch := range slices.Chunk(part, shadow.EqualizeBatch) {
 				r.pause(ctx, pace.delay(len(batch)))
 				_, err := r.Router.Equalize(ctx, side, batch, filling)
+				failpoint.Hit("reconcile-equalized")
 				if err == nil || errors.Is(err, shadow.ErrMissed) {
 					r.advance(len(batch), &reported)
 					continue

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lock-sidecar/lock-sidecar/enhanced"
+	"github.com/lock-sidecar/lock-sidecar/internal/failpoint"
 )
 
 // Join looks at what store the enhanced one is. On the first look, and whenever
@@ -29,6 +30,7 @@ func (r *Reconciler) Join(ctx context.Context) error {
 		if err != nil {
 			return "", err
 		}
+		failpoint.Hit("reconcile-joined")
 		return r.meet(j, known), nil
 	})
 	if err != nil {

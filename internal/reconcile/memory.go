@@ -8,6 +8,7 @@ import (
 
 	"github.com/lock-sidecar/lock-sidecar/enhanced"
 	"github.com/lock-sidecar/lock-sidecar/internal/durable"
+	"github.com/lock-sidecar/lock-sidecar/internal/failpoint"
 )
 
 // MemoryName is the name of the file in the data directory.
@@ -60,6 +61,7 @@ func (r *Reconciler) remember() {
 		r.Logger.Warn("cannot remember the enhanced store", "error", err)
 		return
 	}
+	failpoint.Hit("reconcile-remembered")
 	r.remembered = now
 }
 

@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -58,6 +59,12 @@ func passesOf(name string) []int {
 	switch kind, _, _ := strings.Cut(name, "-"); kind {
 	case "flip": // to hybrid, to primary, return
 		return append([]int{1, 3}, more(2, 4, 5)...)
+	case "keep": // the first is at the start, before anything can be asked
+		return append([]int{2, 4}, more(3, 5, 6, 7, 8, 9, 10)...)
+	case "reconcile": // the first may be before the process is ready
+		return append([]int{2}, more(3, 4)...)
+	case "conflict": // when it is found, when it is resolved
+		return append([]int{1}, more(2)...)
 	case "standby": // the first is at the start, before anything can be asked
 		return append([]int{2}, more(3, 4, 5)...)
 	case "leave": // by a fault, by an operator
@@ -95,8 +102,10 @@ func dieAt(t *testing.T, failpoint string) {
 
 	r.proxy.Set(faultproxy.Pass())
 	p = sidecar.Start(t, sidecar.Options{DataDir: dir, Args: args, Unready: true})
-	if stateOf(t, p).Manual {
-		done(t, p, "return")
+	for began := time.Now(); stateOf(t, p).Manual || stateOf(t, p).Conflicts > 0; wait(t, pollEvery) {
+		require.Less(t, time.Since(began), returnWithin, "no return: %+v", stateOf(t, p))
+		p.Verb("return", "--timeout", "5s") // refused while there is a conflict
+		resolveAll(t, p, "legacy")
 	}
 	s := await(t, p, returnWithin, "settled", settled)
 	t.Logf("after the restart: %s, epoch %d", s.Mode, s.Epoch)
@@ -158,6 +167,8 @@ func live(t *testing.T, r *outageRig, p *sidecar.Process) string {
 		{"return", func() { r.proxy.Set(faultproxy.Pass()) }, safe("primary")},
 		{"manual fallback", verb("fallback", "--reason", "acceptance test"), fallenBack},
 		{"manual return", verb("return"), safe("primary")},
+		{"a conflict", func() { tear(t, r, p) }, func(s state) bool { return s.Conflicts == 1 }},
+		{"a decision", func() { resolveAll(t, p, "enhanced"); p.Verb("return") }, safe("primary")},
 		{"flip to enhanced", mode("enhanced"), inMode("enhanced")},
 		{"flip back to primary", mode("primary"), safe("primary")},
 		{"flip back to shadow", mode("shadow"), settled},
@@ -167,18 +178,70 @@ func live(t *testing.T, r *outageRig, p *sidecar.Process) string {
 	}
 	for _, act := range acts {
 		act.do()
-		if !survives(t, p, act.then) {
+		if !survives(t, p, act.do, act.then) {
 			return act.name
 		}
 	}
 	return "nothing"
 }
 
-// survives waits until the status is as wanted; false means that the process has ended.
-func survives(t *testing.T, p *sidecar.Process, is func(state) bool) bool {
+const tornLock = "pr/acme/torn/./default/"
+
+// tear lets somebody change a lock in Redis while legacy answers.
+func tear(t *testing.T, r *outageRig, p *sidecar.Process) {
+	t.Helper()
+	c := impatient(t, p)
+	_ = c.Set(t.Context(), tornLock, lockJSON("acme/torn", ".", 1), 0).Err() // its answer, like those of the verbs, is of no interest
+	p.Verb("fallback", "--reason", "acceptance test")
+	if r.redis.HGet(t.Context(), tornKey(t, r), "raw").Err() == nil {
+		r.do(t, "HSET", tornKey(t, r), "raw", lockJSON("acme/torn", ".", 9), "owner_num", "9")
+	}
+	p.Verb("return", "--timeout", "2s")
+}
+
+// tornKey is where Redis has the lock, or would have it in partition 0.
+func tornKey(t *testing.T, r *outageRig) (key string) {
+	t.Helper()
+	for partition := range 16 {
+		key = fmt.Sprintf("%slock:{%02d}:%s", prefix, 15-partition, strings.TrimPrefix(tornLock, "pr/"))
+		if r.redis.Exists(t.Context(), key).Val() == 1 {
+			return key
+		}
+	}
+	return key
+}
+
+// resolveAll decides every conflict that there is, as far as the sidecar lives.
+func resolveAll(t *testing.T, p *sidecar.Process, keep string) {
+	t.Helper()
+	document, err := p.Status(t.Context())
+	if err != nil {
+		return
+	}
+	var s state
+	readJSON(t, document, &s)
+	if s.Conflicts == 0 {
+		return
+	}
+	var list struct{ Conflicts []struct{ ID int } }
+	text, _, _ := p.Verb("conflicts", "list", "--json")
+	_ = json.Unmarshal([]byte(text), &list) // nothing, if the process has ended
+	for _, c := range list.Conflicts {
+		p.Verb("conflicts", "resolve", fmt.Sprint(c.ID), "--keep", keep, "--reason", "acceptance test")
+	}
+}
+
+// survives waits until the status is as wanted; false means that the process has ended. An act that was refused, because
+// a follower was behind just then, is done again.
+func survives(t *testing.T, p *sidecar.Process, again func(), is func(state) bool) bool {
 	t.Helper()
 	var s state
+	asked := time.Now()
 	for began := time.Now(); p.Running(); wait(t, pollEvery) {
+		if time.Since(asked) > returnWithin/5 {
+			again()
+			asked = time.Now()
+		}
 		require.Less(t, time.Since(began), returnWithin, "neither killed nor done: %+v", s)
 		document, err := p.Status(t.Context())
 		if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// unlockScript has the effect of the one script that Atlantis sends.
-const unlockScript = `local value = redis.call("GET", KEYS[1])
+// UnlockScript has the effect of the one script that Atlantis sends.
+const UnlockScript = `local value = redis.call("GET", KEYS[1])
 if not value then return nil end
 local ok, lock = pcall(cjson.decode, value)
 if not ok then return redis.error_reply("failed to deserialize current lock") end
@@ -108,7 +108,7 @@ func (p *pullRequest) del(ctx context.Context, key string) error {
 // giveUp is the script by which a plan begins.
 func (p *pullRequest) giveUp(ctx context.Context, key string) error {
 	err := p.change(ctx, "eval", key, "", func(ctx context.Context) error {
-		return p.redis.Eval(ctx, unlockScript, []string{key}, p.number).Err()
+		return p.redis.Eval(ctx, UnlockScript, []string{key}, p.number).Err()
 	})
 	if err == nil {
 		p.forget(key)

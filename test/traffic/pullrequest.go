@@ -85,15 +85,15 @@ func (p *pullRequest) plan(ctx context.Context, projects []int) error {
 			return err
 		}
 	}
-	planned := map[int]bool{}
+	planned := map[string]bool{}
 	for _, path := range projects {
 		got, err := p.tryLock(ctx, path)
 		if err != nil {
 			return err
 		}
-		planned[path] = got
+		planned[pathName(path)] = got
 	}
-	return p.updateStatus(ctx, func() string { return statusJSON(p.repo, p.number, p.writes, planned) })
+	return p.updateStatus(ctx, func() string { return StatusJSON(p.repo, p.number, p.writes, planned) })
 }
 
 // tryLock is Atlantis's TryLock: it decides by the pull number that GET shows, and sets if there is none.
@@ -107,7 +107,7 @@ func (p *pullRequest) tryLock(ctx context.Context, path int) (got bool, err erro
 		return numberIn(value) == p.number, nil
 	}
 	p.writes++
-	return p.set(ctx, key, lockJSON(p.repo, path, p.number, p.writes))
+	return p.set(ctx, key, LockJSON(p.repo, pathName(path), p.number, p.writes))
 }
 
 // apply reads the apply lock and updates the status.
@@ -115,7 +115,7 @@ func (p *pullRequest) apply(ctx context.Context) error {
 	if _, err := p.get(ctx, applyLock); err != nil {
 		return err
 	}
-	return p.updateStatus(ctx, func() string { return statusJSON(p.repo, p.number, p.writes, nil) })
+	return p.updateStatus(ctx, func() string { return StatusJSON(p.repo, p.number, p.writes, nil) })
 }
 
 func (p *pullRequest) updateStatus(ctx context.Context, next func() string) error {
@@ -150,7 +150,7 @@ func (p *pullRequest) toggleApplyLock(ctx context.Context) error {
 		return p.del(ctx, applyLock)
 	}
 	p.writes++
-	_, err = p.set(ctx, applyLock, commandLockJSON(p.writes))
+	_, err = p.set(ctx, applyLock, CommandLockJSON(p.writes))
 	return err
 }
 

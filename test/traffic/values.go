@@ -57,7 +57,8 @@ func newPull(repo string, number, write int) pull {
 	return p
 }
 
-func lockJSON(repo string, path, number, write int) string {
+// LockJSON is a project lock as Atlantis writes it: of that write of a pull request. Its clone URL has a token.
+func LockJSON(repo, path string, number, write int) string {
 	var l struct {
 		Project struct{ ProjectName, RepoFullName, Path string }
 		Pull    pull
@@ -68,15 +69,15 @@ func lockJSON(repo string, path, number, write int) string {
 		Workspace string
 		Time      time.Time
 	}
-	l.Project.RepoFullName, l.Project.Path = repo, pathName(path)
+	l.Project.RepoFullName, l.Project.Path = repo, path
 	l.Pull = newPull(repo, number, write)
 	l.User.Username, l.Workspace = "alice", "default"
 	l.Time = time.Date(2026, 8, 20, 9, 30, 0, 123456789, time.UTC).Add(time.Duration(write) * time.Second)
 	return encode(l)
 }
 
-// statusJSON is the status of a pull request, in which each project is planned or refused; nil is none of them.
-func statusJSON(repo string, number, write int, planned map[int]bool) string {
+// StatusJSON is the status of a pull request, in which the project of each path is planned or refused; nil is none of them.
+func StatusJSON(repo string, number, write int, planned map[string]bool) string {
 	var s struct {
 		Projects []project
 		Pull     pull
@@ -86,13 +87,14 @@ func statusJSON(repo string, number, write int, planned map[int]bool) string {
 		if planned[path] {
 			status = 1
 		}
-		s.Projects = append(s.Projects, project{Workspace: "default", RepoRelDir: pathName(path), Status: status})
+		s.Projects = append(s.Projects, project{Workspace: "default", RepoRelDir: path, Status: status})
 	}
 	s.Pull = newPull(repo, number, write)
 	return encode(s)
 }
 
-func commandLockJSON(write int) string {
+// CommandLockJSON is a command lock. It has no owner: only its bytes tell one from another.
+func CommandLockJSON(write int) string {
 	return fmt.Sprintf(`{"LockMetadata":{"UnixTime":%d},"CommandName":0}`, 1787211000+write)
 }
 
