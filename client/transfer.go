@@ -46,7 +46,7 @@ type ImportSummary struct {
 	Added     int      `json:"added"`     // were not there
 	Same      int      `json:"same"`      // were there, byte for byte
 	Replaced  int      `json:"replaced"`  // were there with another value
-	Renamed   int      `json:"renamed"`   // had a key of the old format
+	Renamed   int      `json:"renamed"`   // had a key of the old format, and are there under the present one
 	Different int      `json:"different"` // were there with another value and stayed as they are
 	Differing []string `json:"differing"` // lists those, up to MaxListed
 	DryRun    bool     `json:"dry_run"`

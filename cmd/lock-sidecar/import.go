@@ -20,7 +20,8 @@ func newImport(o Options) *cobra.Command {
 		Short: "Add the records of an export with values",
 		Long: "Add the records of a FILE that `lock-sidecar export FILE --values` wrote, through the store that answers, as if\n" +
 			"Atlantis had written them. What is there already stays: the same is counted, and what differs is listed,\n" +
-			"unless --replace says otherwise. Doing it twice is doing it once. Keys of the old format are renamed.\n" +
+			"unless --replace says otherwise. Doing it twice is doing it once. A lock whose key\n" +
+			"has the format before Atlantis v0.40 keeps it: a later Atlantis renames it when it boots.\n" +
 			"Exit code 0: all records of FILE are there, 1: some differ and were not replaced, 2: usage, 3: not possible,\n" +
 			"4: refused.",
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -71,13 +72,13 @@ func openImport(name string) (*os.File, error) {
 }
 
 func importText(s client.ImportSummary) string {
-	added, replaced, renamed := "added", "replaced", "renamed"
+	added, replaced := "added", "replaced"
 	if s.DryRun {
-		added, replaced, renamed = "would be added", "would be replaced", "would be renamed"
+		added, replaced = "would be added", "would be replaced"
 	}
 	text := fmt.Sprintf("%s %s, %s the same, %s %s", plural(s.Added, "record", "records"), added, thousands(s.Same), thousands(s.Replaced), replaced)
 	if s.Renamed > 0 {
-		text += fmt.Sprintf("; of the old key format, %s %s", thousands(s.Renamed), renamed)
+		text += fmt.Sprintf("; %s of the old key format, there under the present key", thousands(s.Renamed))
 	}
 	text += "\n"
 	if s.Different == 0 {

@@ -82,7 +82,7 @@ func TestImport(t *testing.T) {
 		want        string
 		code        int
 	}{
-		{"", "/api/v1/import", `{"added":4,"same":3,"renamed":1}`, "4 records added, 3 the same, 0 replaced; of the old key format, 1 renamed\n", 0},
+		{"", "/api/v1/import", `{"added":4,"same":3,"renamed":1}`, "4 records added, 3 the same, 0 replaced; 1 of the old key format, there under the present key\n", 0},
 		{"--dry-run", "/api/v1/import?dry_run=1", `{"added":1,"dry_run":true,"different":2,"differing":["pr/acme/infra/./default/"]}`,
 			"1 record would be added, 0 the same, 0 would be replaced\n" +
 				"2 records differ and stay as they are; --replace --reason TEXT overwrites:\n  pr/acme/infra/./default/\nand 1 more\n", 1},

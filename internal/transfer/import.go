@@ -29,7 +29,7 @@ type Summary struct {
 	Same     int // were there, byte for byte
 	Replaced int // were there with another value
 	Differ   int // were there with another value, or came to be meanwhile, and stayed as they are
-	Renamed  int // of all these: had a key of the format before Atlantis v0.40
+	Renamed  int // of all these: had a key of the format before Atlantis v0.40, and are there under the present one
 	// Differing are the keys of those that differ, sorted, MaxDiffering at most.
 	Differing []string
 }
@@ -63,15 +63,15 @@ func Import(ctx context.Context, store locking.Store, r io.Reader, o ImportOptio
 // item is one record of the file.
 type item struct {
 	locking.Record
-	old locking.Key // that it had in the file, the zero Key if the same
+	present locking.Key // that Atlantis v0.40 and later would look for, the zero Key if the same
 }
 
-func (it item) isRenamed() bool { return it.old != locking.Key{} }
+func (it item) isOld() bool { return it.present != locking.Key{} }
 
-// presentKeys gives every record the key that Atlantis would look for now. As
-// when Atlantis boots: of two records of the same pull request for one lock the
-// old one goes, which makes merged grow, and of two different ones both stay
-// what they are.
+// presentKeys finds the records whose key is of the format before Atlantis v0.40.
+// Of two records of the same pull request for one lock the old one goes, as when
+// Atlantis boots, which makes merged grow; of two different ones both stay what
+// they are.
 func presentKeys(records []locking.Record) (items []item, merged int) {
 	byKey := make(map[locking.Key]locking.Record, len(records))
 	for _, r := range records {
@@ -87,7 +87,7 @@ func presentKeys(records []locking.Record) (items []item, merged int) {
 		there, both := byKey[to]
 		switch {
 		case !both:
-			items = append(items, item{Record: locking.Record{Key: to, Value: r.Value}, old: r.Key})
+			items = append(items, item{Record: r, present: to})
 		case sameOwner(r, there):
 			merged++
 		default:
@@ -164,7 +164,7 @@ func (i *importer) one(ctx context.Context, it item) {
 		i.sum.Differ++
 		i.sum.Differing = append(i.sum.Differing, key.String())
 	}
-	if it.isRenamed() && key == it.Key {
+	if key == it.present {
 		i.sum.Renamed++
 	}
 }
@@ -178,20 +178,21 @@ const (
 	differs
 )
 
-// put makes the store have one record, if it may, and returns under which key.
-// A lock that the store still has under its old key stays there: an Atlantis
-// before v0.40 looks for it.
+// put makes the store have one record, if it may, and returns under which key. A
+// lock with an old key keeps it, because an Atlantis before v0.40 looks for it
+// there, and a later one renames it when it boots; unless the store has the lock
+// under its present key, which then counts.
 func (i *importer) put(ctx context.Context, it item) (became fate, key locking.Key, err error) {
 	var guard []locking.Change
-	if it.isRenamed() {
-		old, err := i.get(ctx, it.old)
-		if err == nil && old.Exists() {
-			became, err = i.over(ctx, old, locking.Record{Key: it.old, Value: it.Value}, nil)
+	if it.isOld() {
+		there, err := i.get(ctx, it.present)
+		if err == nil && there.Exists() {
+			became, err = i.over(ctx, there, locking.Record{Key: it.present, Value: it.Value}, nil)
 		}
-		if err != nil || old.Exists() {
-			return became, it.old, err
+		if err != nil || there.Exists() {
+			return became, it.present, err
 		}
-		guard = []locking.Change{locking.Delete(it.old, locking.Absent())} // it is absent still
+		guard = []locking.Change{locking.Delete(it.present, locking.Absent())} // it is absent still
 	}
 	there, err := i.get(ctx, it.Key)
 	if err == nil {

@@ -44,7 +44,7 @@ func kinds() []kind {
 		{name: "operator: drill of an outage", modes: fallback, weight: 1, calm: true, redis: true, run: drillOutage},
 		{name: "operator: verify, backup, drill of a rollback", modes: []string{"shadow", "hybrid", "primary"}, weight: 1, calm: true, redis: true, run: lookAround},
 		{name: "second sidecar: refused", modes: joined, weight: 1, run: secondSidecar},
-		{name: "second sidecar: admitted", modes: []string{"primary"}, weight: 1, calm: true, since: true, run: admitSidecar},
+		{name: "second sidecar: admitted", modes: []string{"primary"}, weight: 1, calm: true, run: admitSidecar},
 		{name: "foreign change: found by verify", modes: []string{"shadow", "primary"}, weight: 2, calm: true, run: tamper},
 		{name: "foreign change: a conflict", modes: []string{"primary"}, weight: 2, calm: true, run: makeConflict},
 	}
