@@ -33,7 +33,6 @@ type kind struct {
 	disk   bool // needs a file system of its own
 	redis  bool // is Redis's alone: with a safe fallback Atlantis may see no error
 	calm   bool // begins and ends with a sidecar that is well
-	since  bool // only with Atlantis since v0.40: an import brings keys into its format
 	run    func(w *world, f fault)
 }
 
@@ -50,7 +49,7 @@ func blockOf(seed uint64, n int) block {
 	var all []kind
 	for _, k := range kinds() {
 		for range k.weight {
-			if k.happensIn(b.mode) && !(k.since && b.old) {
+			if k.happensIn(b.mode) {
 				all = append(all, k)
 			}
 		}
