@@ -16,12 +16,12 @@ import (
 
 // wire is a raw connection that shows replies as Redis writes them.
 type wire struct {
-	t  *testing.T
+	t  testing.TB
 	c  net.Conn
 	in *bufio.Reader
 }
 
-func dial(t *testing.T, addr string, hello ...string) *wire {
+func dial(t testing.TB, addr string, hello ...string) *wire {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
 	require.NoError(t, err)

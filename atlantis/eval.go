@@ -20,22 +20,32 @@ const errBusy = "TRYAGAIN the keys of the script keep changing"
 
 // eval answers EVAL: source, number of keys, keys, arguments.
 func (h *Handler) eval(ctx context.Context, args [][]byte, w *resp.Writer) {
+	keys, words, problem := splitKeys(args[2:]) // before the source, as in Redis
+	if problem != "" {
+		w.Error(problem)
+		return
+	}
 	program, err := h.scripts.Load(string(args[1]))
 	if err != nil {
 		w.Error(err.Error())
 		return
 	}
-	h.run(ctx, program, args[2:], w)
+	h.run(ctx, program, keys, words, w)
 }
 
 // evalsha answers EVALSHA: the same with the script's digest.
 func (h *Handler) evalsha(ctx context.Context, args [][]byte, w *resp.Writer) {
+	keys, words, problem := splitKeys(args[2:])
+	if problem != "" {
+		w.Error(problem)
+		return
+	}
 	program, ok := h.scripts.Get(strings.ToLower(string(args[1])))
 	if !ok {
 		w.Error("NOSCRIPT No matching script. Please use EVAL.")
 		return
 	}
-	h.run(ctx, program, args[2:], w)
+	h.run(ctx, program, keys, words, w)
 }
 
 // script answers SCRIPT LOAD, EXISTS and FLUSH.
@@ -60,18 +70,15 @@ func (h *Handler) script(_ context.Context, args [][]byte, w *resp.Writer) {
 	case sub == "flush":
 		h.scripts.Flush()
 		w.Simple("OK")
+	case sub == "load" || sub == "exists":
+		w.Error("ERR wrong number of arguments for 'script|" + sub + "' command")
 	default:
 		w.Error("ERR unknown subcommand or wrong number of arguments for '" + locking.Printable(sub) + "'. Try SCRIPT LOAD, EXISTS or FLUSH.")
 	}
 }
 
 // run runs a script until its writes meet the very records that it saw.
-func (h *Handler) run(ctx context.Context, program *script.Program, words [][]byte, w *resp.Writer) {
-	keys, args, problem := splitKeys(words)
-	if problem != "" {
-		w.Error(problem)
-		return
-	}
+func (h *Handler) run(ctx context.Context, program *script.Program, keys, args []string, w *resp.Writer) {
 	op, ctx := h.begin(ctx, opEval)
 	for range evalTries {
 		view, err := h.newView(ctx, keys)

@@ -17,7 +17,7 @@ const (
 // scan answers SCAN with one page that holds the whole listing.
 func (h *Handler) scan(ctx context.Context, args [][]byte, w *resp.Writer) {
 	op, ctx := h.begin(ctx, opScan)
-	cursor, err := strconv.ParseUint(string(args[1]), 10, 64)
+	cursor, err := strconv.ParseUint("0"+string(args[1]), 10, 64) // to Redis too, none is 0
 	if err != nil {
 		op.end(resultRefused)
 		w.Error(errCursor)

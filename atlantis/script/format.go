@@ -81,7 +81,7 @@ func (c call) formatOne(spec formatSpec, rest string, n int) string {
 	}
 	switch letter {
 	case 'c':
-		return spec.pad(string([]byte{byte(toInteger(c.number(n)))}))
+		return untilZero(spec.pad(string([]byte{byte(toInteger(c.number(n)))})))
 	case 'd', 'i':
 		return fmt.Sprintf("%"+spec.text+"d", toInteger(c.number(n)))
 	case 'u':
@@ -120,9 +120,7 @@ func (c call) formatString(spec formatSpec, s string) string {
 	if spec.precision < 0 && len(s) >= 100 { // Lua's way around the limits of its buffer
 		return s
 	}
-	if end := strings.IndexByte(s, 0); end >= 0 && spec.text != "" { // printf ends there
-		s = s[:end]
-	}
+	s = untilZero(s)
 	if spec.precision >= 0 && len(s) > spec.precision {
 		s = s[:spec.precision]
 	}

@@ -98,7 +98,7 @@ func baseToNumber(c call) int {
 	if base < 2 || base > 36 {
 		c.badArgument(2, "base out of range")
 	}
-	text := strings.TrimSpace(c.str(1))
+	text := strings.TrimSpace(untilZero(c.str(1)))
 	negative := strings.HasPrefix(text, "-")
 	text = strings.TrimLeft(text, "+-")
 	if base == 16 {

@@ -8,8 +8,16 @@ import (
 
 // newMatcher returns a matcher and whether the pattern is anchored.
 func newMatcher(c call, src, pat string) (*matcher, bool) {
+	pat = untilZero(pat)
 	anchored := strings.HasPrefix(pat, "^")
 	return &matcher{call: c, src: src, pat: strings.TrimPrefix(pat, "^")}, anchored
+}
+
+// untilZero is what C reads of a string: up to the first zero byte. Lua 5.1 reads patterns, numbers and its formatted
+// characters so, and Redis a status.
+func untilZero(s string) string {
+	text, _, _ := strings.Cut(s, "\x00")
+	return text
 }
 
 // search finds the first match at or after s.
@@ -68,7 +76,7 @@ func stringMatch(c call) int { return find(c, false) }
 func find(c call, positions bool) int {
 	src, pat := c.str(1), c.str(2)
 	from := min(max(position(c.integerOr(3, 1), len(src))-1, 0), len(src))
-	if positions && (lua.LVAsBool(c.Get(4)) || !strings.ContainsAny(pat, "^$*+?.([%-")) {
+	if positions && (lua.LVAsBool(c.Get(4)) || !strings.ContainsAny(untilZero(pat), "^$*+?.([%-")) {
 		at := strings.Index(src[from:], pat)
 		if at < 0 {
 			c.Push(lua.LNil)

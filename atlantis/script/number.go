@@ -8,7 +8,7 @@ import (
 
 // parseNumber reads a whole string as Lua 5.1's tonumber does: C's strtod with white space around it.
 func parseNumber(s string) (float64, bool) {
-	s = strings.Trim(s, " \t\n\v\f\r")
+	s = strings.Trim(untilZero(s), " \t\n\v\f\r")
 	v, n := scanNumber(s)
 	return v, n > 0 && n == len(s)
 }

@@ -35,7 +35,9 @@ const (
 // oneLine is what Redis does to texts that the protocol ends with a line break.
 var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
 
-func errorReply(text string) Reply { return Reply{Kind: Error, Text: oneLine.Replace(text)} }
+func errorReply(text string) Reply {
+	return Reply{Kind: Error, Text: oneLine.Replace(untilZero(text))}
+}
 
 // reply converts what a script returned, by Redis's rules.
 func (c call) reply(v lua.LValue, depth int) Reply {
@@ -63,7 +65,7 @@ func (c call) tableReply(tb *lua.LTable, depth int) Reply {
 		return errorReply(string(text))
 	}
 	if text, ok := tb.RawGetString("ok").(lua.LString); ok {
-		return Reply{Kind: Status, Text: oneLine.Replace(string(text))}
+		return Reply{Kind: Status, Text: oneLine.Replace(untilZero(string(text)))}
 	}
 	out := Reply{Kind: Array, Array: []Reply{}}
 	for i := 1; ; i++ {

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lock-sidecar/lock-sidecar/atlantis"
+	"github.com/lock-sidecar/lock-sidecar/internal/admin"
 	"github.com/lock-sidecar/lock-sidecar/internal/config"
 	"github.com/lock-sidecar/lock-sidecar/internal/metrics"
 	"github.com/lock-sidecar/lock-sidecar/internal/resp"
@@ -37,6 +38,28 @@ func redisOptions(c config.Sidecar) (resp.Options, error) {
 	}
 	options.TLS = certificate
 	return options, nil
+}
+
+// reservedFiles is how many files are left for everything but Atlantis's connections:
+// both HTTP listeners, the stores and what is written beside them, and the pool of
+// connections to Redis, of which a cluster has one for each node.
+const reservedFiles = 2*admin.MaxConnections + 128
+
+// fitConnections lowers the limit of connections to what the operating system lets
+// this process open, as Redis does: without a file left neither a commit that needs
+// one nor a health check would work. It keeps an eighth of the files at least, for
+// Atlantis needs a few.
+func fitConnections(o *resp.Options, files uint64, log hclog.Logger) {
+	if files == 0 || files >= uint64(o.MaxConnections)+reservedFiles {
+		return
+	}
+	fit := max(int(files/8), int(files)-reservedFiles, 1)
+	if fit >= o.MaxConnections {
+		return
+	}
+	log.Warn("fewer connections than configured: too few files may be open; raise the limit (ulimit -n)",
+		"files", files, "connections", fit, "configured", o.MaxConnections)
+	o.MaxConnections = fit
 }
 
 // newRedis makes that server, on a store.

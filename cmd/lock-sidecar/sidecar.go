@@ -53,6 +53,7 @@ func (s *sidecar) open(version string, c *config.Config) error {
 	if err != nil {
 		return err
 	}
+	fitConnections(&options, openFiles(), s.log.Named("resp"))
 	if s.ports, err = listen(s.ctx, c.Sidecar); err != nil {
 		return err
 	}

@@ -39,12 +39,12 @@ type Options struct {
 	Logger hclog.Logger
 }
 
-// Server answers HTTP for one sidecar, on as many listeners as it is given.
+// Server answers HTTP for one sidecar, on one listener with the API and one without.
 type Server struct {
 	options Options
 	log     hclog.Logger
-	full    *http.Server // health, metrics and API
-	open    *http.Server // health and metrics
+	full    *web // health, metrics and API
+	open    *web // health and metrics
 	cancel  context.CancelFunc
 
 	comparing chan struct{} // has an element while a verify or repair runs
@@ -63,8 +63,14 @@ func New(o Options) *Server {
 	return s
 }
 
-func (s *Server) newHTTP(ctx context.Context, h http.Handler) *http.Server {
-	return &http.Server{
+// web is a server of HTTP and its connections.
+type web struct {
+	http.Server
+	connections *connections
+}
+
+func (s *Server) newHTTP(ctx context.Context, h http.Handler) *web {
+	w := &web{connections: newConnections(), Server: http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: readHeader,
 		ReadTimeout:       readRequest,
@@ -73,7 +79,9 @@ func (s *Server) newHTTP(ctx context.Context, h http.Handler) *http.Server {
 		MaxHeaderBytes:    maxHeader,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ErrorLog:          s.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
-	}
+	}}
+	w.connections.watch(&w.Server)
+	return w
 }
 
 // Serve answers health, metrics and the API on l until Shutdown, and then
@@ -83,8 +91,8 @@ func (s *Server) Serve(l net.Listener) error { return serve(s.full, l) }
 // ServeMetrics is Serve without the API.
 func (s *Server) ServeMetrics(l net.Listener) error { return serve(s.open, l) }
 
-func serve(server *http.Server, l net.Listener) error {
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+func serve(server *web, l net.Listener) error {
+	if err := server.Serve(bounded{l, server.connections}); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
 	}
 	return nil
@@ -99,7 +107,7 @@ func (s *Server) Drain() { s.cancel() }
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.cancel()
 	var errs []error
-	for _, server := range []*http.Server{s.full, s.open} {
+	for _, server := range []*web{s.full, s.open} {
 		if err := server.Shutdown(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("shut down HTTP: %w", err), server.Close())
 		}

@@ -49,10 +49,11 @@ lock_sidecar_atlantis_connections 3
 	server.dialProven(t)
 }
 
-// All connections share one budget for large commands: who comes when it is spent is
-// told and closed, and it is whole again when the large command is done.
+// All connections share one budget for large commands: who comes when it is spent takes
+// the place of the oldest that is not whole, and it is given back when a command is done.
 func TestLargeCommandsShareOneBudget(t *testing.T) {
-	server := start(t, resp.Options{MaxBulk: 1 << 20, MaxInFlight: 1 << 20})
+	registry := prometheus.NewRegistry()
+	server := start(t, resp.Options{MaxBulk: 1 << 20, MaxInFlight: 1 << 20, Registerer: registry})
 	big := strings.Repeat("v", 900<<10)
 	request := multibulk("SET", "k", big)
 
@@ -60,15 +61,42 @@ func TestLargeCommandsShareOneBudget(t *testing.T) {
 	first.send(request[:len(request)-1])
 	require.Eventually(t, func() bool { return server.InFlight() > 800<<10 }, patience, time.Millisecond)
 
-	second := server.dialProven(t)
-	_, _ = io.WriteString(second, request)
-	second.wantEnd("-TRYAGAIN server busy: too many bytes of commands in flight\r\n")
 	server.dialProven(t).ask(multibulk("ECHO", "small"), "$5\r\nsmall\r\n") // needs no budget
-
-	first.ask(request[len(request)-1:], "+OK\r\n")
-	first.ask("PING\r\n", "+PONG\r\n") // the one before has been released
+	second := server.dialProven(t)
+	second.ask(request, "+OK\r\n")
+	first.wantEnd("")                   // the one that had been unfinished for longer
+	second.ask("PING\r\n", "+PONG\r\n") // the one before has been released
 	require.Zero(t, server.InFlight())
-	server.dialProven(t).ask(request, "+OK\r\n")
+	require.EqualValues(t, 1, rejected(t, registry, "memory"))
+}
+
+// What is being executed keeps its memory, and who comes when there is no other is told.
+func TestCommandsUnderWayAreNotCrowdedOut(t *testing.T) {
+	server := start(t, resp.Options{MaxBulk: 1 << 20, MaxInFlight: 1 << 20})
+	big := strings.Repeat("v", 900<<10)
+	first := server.dialProven(t)
+	first.send(multibulk("BLOCK", big))
+	<-server.shelf.entered
+
+	second := server.dialProven(t)
+	_, _ = io.WriteString(second, multibulk("SET", "k", big))
+	second.wantEnd("-TRYAGAIN server busy: too many bytes of commands in flight\r\n")
+	server.shelf.resume <- struct{}{}
+	first.ask("", "+RESUMED\r\n")
+	server.dialProven(t).ask(multibulk("SET", "k", big), "+OK\r\n")
+}
+
+// Thousands of commands that never end are no hindrance to one that does.
+func TestUnfinishedCommandsMakeRoom(t *testing.T) {
+	server := start(t, resp.Options{MaxBulk: 1 << 20, MaxInFlight: 1 << 20})
+	value := strings.Repeat("v", 100<<10)
+	for range 50 {
+		server.dialProven(t).send("*2\r\n$4\r\nECHO\r\n$1000000\r\n" + value)
+	}
+	for range 20 {
+		server.dialProven(t).ask(multibulk("SET", "k", value), "+OK\r\n")
+	}
+	require.LessOrEqual(t, server.InFlight(), int64(1<<20))
 }
 
 // Connections that have not proven themselves get an eighth of the budget at most.

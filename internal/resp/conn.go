@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -48,7 +49,7 @@ func newConn(ctx context.Context, s *Server, id uint64, raw net.Conn) *Conn {
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx)) // cut ends it, after the connection
 	c.proveBy = c.born.Add(s.options.HandshakeTimeout)
 	c.authed = s.options.Password == ""
-	c.in = reader{src: readFunc(c.read), budget: s.budget}
+	c.in = reader{src: readFunc(c.read), budget: s.budget, share: &share{end: c.crowdedOut}}
 	c.out = NewWriter(writeFunc(c.write), 2)
 	if s.options.TLS != nil {
 		c.stream = tls.Server(raw, s.options.TLS)
@@ -190,6 +191,13 @@ func (c *Conn) cut() {
 	c.cancel()
 }
 
+// crowdedOut ends a connection whose command takes too long to arrive while others
+// need its memory.
+func (c *Conn) crowdedOut() {
+	c.server.reject(c, "memory", "error", "an unfinished command made room for others")
+	c.cut()
+}
+
 type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
@@ -207,6 +215,7 @@ func (c *Conn) read(p []byte) (int, error) {
 	if err := c.armRead(); err != nil {
 		return 0, err
 	}
+	runtime.Gosched() // one that always has more to say takes turns with the others
 	n, err := c.stream.Read(p)
 	if n > 0 || err == nil {
 		return n, nil

@@ -15,7 +15,9 @@ type Options struct {
 	MaxArgs        int   // words of one command, the verb included
 	MaxBulk        int64 // bytes of one word; a whole command may have twice as many
 	MaxInline      int   // bytes of one inline command (a line as typed into telnet)
-	MaxInFlight    int64 // bytes of all commands being received or executed, beyond 4 KiB per connection
+	// MaxInFlight is bytes of all commands being received or executed, beyond 4 KiB
+	// per connection. The process needs about twice as much for them.
+	MaxInFlight int64
 
 	// HandshakeTimeout is how long a new connection has until a first command
 	// has been answered without an error.
@@ -46,7 +48,7 @@ func DefaultOptions() Options {
 		MaxArgs:          1024,
 		MaxBulk:          8 << 20,
 		MaxInline:        64 << 10, // PROTO_INLINE_MAX_SIZE of Redis
-		MaxInFlight:      64 << 20,
+		MaxInFlight:      32 << 20,
 		HandshakeTimeout: 10 * time.Second,
 		CommandTimeout:   30 * time.Second,
 		WriteTimeout:     10 * time.Second,

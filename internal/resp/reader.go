@@ -29,7 +29,8 @@ type reader struct {
 	data  []byte   // the words of the command, one after the other
 	ends  []int    // where in data each word ends
 	args  [][]byte // the words
-	taken int64    // bytes of budget held
+	taken int64    // bytes that share holds
+	share *share
 }
 
 // next returns the next command, which has at least one word and is valid until
@@ -59,6 +60,9 @@ func (r *reader) next(l limits) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		if r.taken > 0 && !r.budget.received(r.share) {
+			return nil, errOverBudget
+		}
 		if len(r.ends) > 0 {
 			return r.words(), nil
 		}
@@ -68,7 +72,7 @@ func (r *reader) next(l limits) ([][]byte, error) {
 // release ends the use of the last command and gives back what it held.
 func (r *reader) release() {
 	if r.taken > 0 {
-		r.budget.give(r.taken)
+		r.budget.give(r.share)
 		r.taken = 0
 	}
 	if cap(r.data) > keptBytes {
@@ -206,7 +210,7 @@ func (r *reader) charge(size, words int) error {
 	if more <= 0 {
 		return nil
 	}
-	if !r.budget.take(more, r.limits.proven) {
+	if !r.budget.take(r.share, more, r.limits.proven) {
 		return errOverBudget
 	}
 	r.taken += more

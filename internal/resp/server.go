@@ -16,6 +16,11 @@ const (
 	minAcceptWait = 5 * time.Millisecond
 	maxAcceptWait = time.Second
 
+	// socketBuffer is what the kernel keeps of each direction of a connection. Left
+	// alone it grows to megabytes, and clients that never read fill it: a few
+	// hundred slow down every TCP connection of the host.
+	socketBuffer = 64 << 10
+
 	// cutGrace is how long Shutdown waits for sessions whose context it cancelled.
 	cutGrace = time.Second
 )
@@ -148,6 +153,8 @@ func (s *Server) accept(ctx context.Context, l net.Listener, sessions *sync.Wait
 func (s *Server) admit(ctx context.Context, id uint64, raw net.Conn, sessions *sync.WaitGroup) {
 	if tcp, ok := raw.(*net.TCPConn); ok {
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true}) // only finds dead peers sooner
+		_ = tcp.SetReadBuffer(socketBuffer)
+		_ = tcp.SetWriteBuffer(socketBuffer)
 	}
 	c := newConn(ctx, s, id, raw)
 	evicted, ok := s.conns.add(c)

@@ -12,10 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/lock-sidecar/lock-sidecar/test/hostile"
 	"github.com/lock-sidecar/lock-sidecar/test/sidecar"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	hostile.Main()
+	goleak.VerifyTestMain(m)
+}
 
 const testdata = "../../testdata"
 
