@@ -19,8 +19,11 @@ SEED     ?=
 #   TestFailingFsyncIsNeverAnsweredWithOK    root: attaches strace
 #   TestMetricsPassPromtool                  promtool
 #   TestTheImageWorksAsAtlantisUserOnAReadOnlyRoot   root: mounts a tmpfs, starts a process as another user
+#   TestRulesPassPromtool                    promtool
+#   TestPrometheusSeesAFallback              prometheus
+#   TestAnActOnAFullDiskIsDoneAndSaid        root: mounts a tmpfs
 # test/manifests is a module of its own, for the types of Kubernetes; it needs Go and Redis.
-E2E_PROGRAMS = redis-server strace promtool
+E2E_PROGRAMS = redis-server strace promtool prometheus
 
 .PHONY: help
 help: ## List the targets
@@ -54,7 +57,7 @@ torture: redis ## Inject faults for DURATION (10m) under load; SEED repeats a sc
 	DURATION=$(DURATION) SEED=$(SEED) $(GO) test -tags torture -count=1 -timeout 2h -v ./test/torture
 
 .PHONY: e2e
-e2e: ## Run the tests that need root: full disks, failing fsync, promtool (Linux; gets the programs)
+e2e: ## Run the tests that need root: full disks, failing fsync, Prometheus (Linux; gets the programs)
 	@[ "$$(id -u)" = 0 ] || { echo "make e2e mounts file systems: run it as root" >&2; exit 1; }
 	@sh scripts/need.sh $(E2E_PROGRAMS)
 	$(GO) test -tags e2e -count=1 -timeout 10m ./test/e2e/...

@@ -56,7 +56,7 @@ func (h *Handler) remove(ctx context.Context, key locking.Key) (locking.Record, 
 		if h.seen.stale(current) {
 			h.metrics.prevent(faultStaleDelete, 1)
 			if view, err := ParseLock(current.Value); err == nil {
-				h.log.Warn("late release ignored: another pull request took the lock since", view.logFields()...)
+				h.log.Warn("late release ignored: another pull request took the lock since", append(view.logFields(), "request", locking.CallOf(ctx).ID())...)
 			}
 			return locking.Record{}, nil
 		}
@@ -65,7 +65,7 @@ func (h *Handler) remove(ctx context.Context, key locking.Key) (locking.Record, 
 			return locking.Record{}, err
 		}
 		if out.Applied {
-			h.released(out.Before)
+			h.released(ctx, out.Before)
 			return out.Before, nil
 		}
 	}
@@ -100,7 +100,7 @@ func (h *Handler) removeMeant(ctx context.Context, key locking.Key) (locking.Rec
 }
 
 // released counts and logs a project lock that is gone.
-func (h *Handler) released(r locking.Record) {
+func (h *Handler) released(ctx context.Context, r locking.Record) {
 	h.metrics.freed.Inc()
 	view, err := ParseLock(r.Value)
 	if err != nil {
@@ -110,5 +110,5 @@ func (h *Handler) released(r locking.Record) {
 	if !view.Since.IsZero() && held >= 0 {
 		h.metrics.hold.Observe(held.Seconds())
 	}
-	h.log.Info("lock released", view.logFields()...)
+	h.log.Info("lock released", append(view.logFields(), "request", locking.CallOf(ctx).ID())...)
 }

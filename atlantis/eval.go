@@ -30,7 +30,7 @@ func (h *Handler) eval(ctx context.Context, args [][]byte, w *resp.Writer) {
 		w.Error(err.Error())
 		return
 	}
-	h.run(ctx, program, keys, words, w)
+	h.runScript(ctx, program, keys, words, w)
 }
 
 // evalsha answers EVALSHA: the same with the script's digest.
@@ -45,7 +45,7 @@ func (h *Handler) evalsha(ctx context.Context, args [][]byte, w *resp.Writer) {
 		w.Error("NOSCRIPT No matching script. Please use EVAL.")
 		return
 	}
-	h.run(ctx, program, keys, words, w)
+	h.runScript(ctx, program, keys, words, w)
 }
 
 // script answers SCRIPT LOAD, EXISTS and FLUSH.
@@ -77,8 +77,8 @@ func (h *Handler) script(_ context.Context, args [][]byte, w *resp.Writer) {
 	}
 }
 
-// run runs a script until its writes meet the very records that it saw.
-func (h *Handler) run(ctx context.Context, program *script.Program, keys, args []string, w *resp.Writer) {
+// runScript runs a script until its writes meet the very records that it saw.
+func (h *Handler) runScript(ctx context.Context, program *script.Program, keys, args []string, w *resp.Writer) {
 	op, ctx := h.begin(ctx, opEval)
 	for range evalTries {
 		view, err := h.newView(ctx, keys)
@@ -130,7 +130,7 @@ func (h *Handler) settle(ctx context.Context, view *evalView) (bool, error) {
 	}
 	for i, o := range outcomes {
 		if changes[i].Delete && o.Before.Exists() && o.Before.Key.Kind() == locking.ProjectLock {
-			h.released(o.Before)
+			h.released(ctx, o.Before)
 		}
 	}
 	return true, nil

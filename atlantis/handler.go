@@ -25,6 +25,9 @@ type Options struct {
 	Operations *metrics.Operations
 	// Version of the sidecar, for INFO.
 	Version string
+	// Run begins the id of each command, so that ids of several runs differ; "" is
+	// nothing.
+	Run string
 	// Logger gets a line for each lock taken, refused and released; nil
 	// discards them. It never gets a value.
 	Logger hclog.Logger
@@ -39,6 +42,7 @@ type Options struct {
 type Handler struct {
 	store   locking.Store
 	version string
+	run     string
 	log     hclog.Logger
 	metrics *counters
 	now     func() time.Time
@@ -62,6 +66,7 @@ func New(o Options) *Handler {
 	return &Handler{
 		store:   o.Store,
 		version: o.Version,
+		run:     o.Run,
 		log:     o.Logger,
 		metrics: newCounters(o),
 		now:     o.Now,

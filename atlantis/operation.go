@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/lock-sidecar/lock-sidecar/internal/resp"
@@ -19,14 +18,15 @@ const slow = 500 * time.Millisecond
 type operation struct {
 	h     *Handler
 	name  string
+	call  locking.Call
 	began time.Time
 }
 
 // begin starts one command. The context that it returns carries which command
 // a read or change is part of.
 func (h *Handler) begin(ctx context.Context, name string) (operation, context.Context) {
-	call := locking.Call{Op: name, ID: strconv.FormatUint(h.commands.Add(1), 36)}
-	return operation{h, name, h.now()}, locking.WithCall(ctx, call)
+	call := locking.Call{Op: name, Run: h.run, Number: h.commands.Add(1)}
+	return operation{h, name, call, h.now()}, locking.WithCall(ctx, call)
 }
 
 func (o operation) took() time.Duration { return o.h.now().Sub(o.began) }
@@ -36,7 +36,7 @@ func (o operation) end(result string) {
 	took := o.took()
 	o.h.metrics.done(o.name, result, took)
 	if took > slow {
-		o.h.log.Warn("slow operation", "op", o.name, "duration", millis(took))
+		o.h.log.Warn("slow operation", "op", o.name, "request", o.call.ID(), "duration", millis(took))
 	}
 }
 
@@ -49,7 +49,7 @@ func (o operation) fail(w *resp.Writer, err error) {
 		o.end(resultError)
 	default:
 		o.end(resultError)
-		o.h.log.Error("lock operation failed", "op", o.name, "error", err)
+		o.h.log.Error("lock operation failed", "op", o.name, "request", o.call.ID(), "error", err)
 	}
 	w.Error(storeError(err))
 }

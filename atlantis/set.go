@@ -87,13 +87,13 @@ func (h *Handler) acquire(ctx context.Context, key locking.Key, value []byte, o 
 	if !out.Applied && !o.onlyNew && !(o.onlyOld && !out.Before.Exists()) {
 		op.end(resultRefused)
 		h.metrics.prevent(faultDoubleGrant, 1)
-		h.log.Info("lock already exists", append(view.logFields(), "held_by", strings.TrimPrefix(heldBy(out.Before), "LOCKED held by "))...)
+		h.log.Info("lock already exists", append(view.logFields(), "request", op.call.ID(), "held_by", strings.TrimPrefix(heldBy(out.Before), "LOCKED held by "))...)
 		w.Error(heldBy(out.Before))
 		return
 	}
 	op.end(resultOK)
 	if out.Applied && !out.Before.Exists() && key.Kind() == locking.ProjectLock {
-		h.log.Info("lock acquired", append(view.logFields(), "duration", millis(op.took()))...)
+		h.log.Info("lock acquired", append(view.logFields(), "request", op.call.ID(), "duration", millis(op.took()))...)
 	}
 	reply(w, out, o)
 }

@@ -142,7 +142,7 @@ func TestLogLinesNameTheLock(t *testing.T) {
 	require.NoError(t, c.Get(ctx, lockKey).Err())
 	require.NoError(t, c.Del(ctx, lockKey).Err())
 	log := r.log.String()
-	require.Regexp(t, `lock acquired: repo=acme/infra path=\. workspace=default project="" pull=1 user=alice duration=[0-9.]+ms\n`, log)
+	require.Regexp(t, `lock acquired: repo=acme/infra path=\. workspace=default project="" pull=1 user=alice request=1 duration=[0-9.]+ms\n`, log)
 	require.Regexp(t, `lock already exists: repo=acme/infra .* pull=2 .*held_by="pull #1 of acme/infra"`, log)
 	require.Regexp(t, `lock released: repo=acme/infra .* pull=1`, log)
 	require.Equal(t, 0, strings.Count(log, secret))

@@ -56,8 +56,9 @@ type Divergence struct {
 	Operation string      `json:"operation"` // during which it was seen
 	Legacy    Side        `json:"legacy"`
 	Enhanced  Side        `json:"enhanced"`
-	Cause     string      `json:"cause"`    // "": nothing explains it
-	Resolved  *Resolution `json:"resolved"` // null: the stores still differ as far as is known
+	Cause     string      `json:"cause"`             // "": nothing explains it
+	Request   string      `json:"request,omitempty"` // of the command in the log, if it was one
+	Resolved  *Resolution `json:"resolved"`          // null: the stores still differ as far as is known
 }
 
 // Side is what one store had. It never holds the value.

@@ -72,9 +72,11 @@ type Enhanced struct {
 	Healthy bool   `json:"healthy"` // answers and is in step: it has missed no change
 	Kind    string `json:"kind"`    // redis or embedded
 	At      string `json:"at"`      // address or file
-	Records *int   `json:"records"` // null: not counted
-	Error   string `json:"error"`   // why it is away, or the last error; "": none
-	Breaker string `json:"breaker"` // closed, open or half-open
+	// Records and ByKind are counted every 10 s, where it answers. Null: not counted.
+	Records *int    `json:"records"`
+	ByKind  *Counts `json:"by_kind"`
+	Error   string  `json:"error"`   // why it is away, or the last error; "": none
+	Breaker string  `json:"breaker"` // closed, open or half-open
 	// AwaySince is when it stopped to answer, null while it answers.
 	AwaySince *time.Time `json:"away_since"`
 	// Lost is how often, since the sidecar started, it was not the store that it

@@ -2,6 +2,8 @@ package enhanced_test
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -205,6 +207,15 @@ func state(rt *rapid.T, s enhanced.Store, match locking.Pattern) map[string]stri
 	for r, err := range s.Scan(context.Background(), match) {
 		require.NoError(rt, err)
 		found[r.Key.String()] = string(r.Value)
+	}
+	if match == locking.All {
+		keys, err := s.(enhanced.Lister).Keys(context.Background())
+		require.NoError(rt, err)
+		var wires []string
+		for _, key := range keys {
+			wires = append(wires, key.String())
+		}
+		require.ElementsMatch(rt, slices.Collect(maps.Keys(found)), wires)
 	}
 	return found
 }

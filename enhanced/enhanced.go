@@ -54,6 +54,14 @@ type Store interface {
 	Close() error
 }
 
+// Lister is a Store that knows its keys without their values. Both stores are.
+type Lister interface {
+	Store
+	// Keys returns the keys of all records, in no order, for counting: those of one
+	// partition are not always of one moment.
+	Keys(ctx context.Context) ([]locking.Key, error)
+}
+
 // Known is what a sidecar remembers of the store it last worked with. The zero
 // Known remembers nothing.
 type Known struct {

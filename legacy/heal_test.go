@@ -243,3 +243,29 @@ func overwriteWith(path string, raw []byte) error {
 	}
 	return f.Close()
 }
+
+// Whoever writes to the file in spite of its lock is noticed before the next commit, and nothing is written over it.
+func TestAWriteInSpiteOfTheLockIsNoticed(t *testing.T) {
+	s := open(t, t.TempDir())
+	put(t, s, lockA, "ours")
+	elsewhere := filepath.Join(t.TempDir(), legacy.FileName)
+	text, err := os.ReadFile(s.Path())
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(elsewhere, text, 0o600))
+	foreign(t, elsewhere, func(tx *bolt.Tx) error {
+		return tx.Bucket([]byte("runLocks")).Put([]byte(lockB.Rest()), []byte("theirs"))
+	})
+	text, err = os.ReadFile(elsewhere)
+	require.NoError(t, err)
+	f, err := os.OpenFile(s.Path(), os.O_WRONLY, 0) // the same file, while it is open
+	require.NoError(t, err)
+	_, err = f.WriteAt(text, 0)
+	require.NoError(t, errors.Join(err, f.Close()))
+
+	require.ErrorContains(t, tryPut(s, lockA, "over it"), "another process wrote to the file")
+	require.Error(t, s.Healthy())
+	require.NoError(t, s.Close())
+	after, err := os.ReadFile(s.Path())
+	require.NoError(t, err)
+	require.Equal(t, text, after)
+}

@@ -97,6 +97,27 @@ func (s *Store) Count() (map[locking.Kind]int, error) {
 	return counts, nil
 }
 
+// Keys returns the keys of all records, for counting. It does not wait for a
+// commit that is under way.
+func (s *Store) Keys(ctx context.Context) ([]locking.Key, error) {
+	var keys []locking.Key
+	err := s.view(ctx, func(tx *bolt.Tx) error {
+		for _, kind := range locking.Kinds() {
+			c := bucket(tx, kind).Cursor()
+			for k, v := c.First(); k != nil; k, v = c.Next() {
+				if key, err := locking.ParseKey(locking.Prefix(kind) + string(k)); err == nil && key.Kind() == kind && v != nil {
+					keys = append(keys, key)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list keys of %s: %w", s.path, err)
+	}
+	return keys, nil
+}
+
 // view runs fn in a read transaction. A damaged page makes bbolt panic, and
 // one that cannot be read faults: both come back as errors.
 func (s *Store) view(ctx context.Context, fn func(*bolt.Tx) error) error {

@@ -1,11 +1,31 @@
 package locking
 
-import "context"
+import (
+	"context"
+	"strconv"
+)
 
-// Call says which command a read or change is part of.
+// Call says which command a read or change is part of. It is made for each
+// command, so that its id is only put into words where somebody reads it.
 type Call struct {
 	Op string // get, acquire, put, delete, eval, scan; "" for work of our own
-	ID string // of the command, the same in every log line and divergence; "" if it has none
+	// Run is the process in which Number is unique, and Number counts commands from
+	// 1; 0 is no command.
+	Run    string
+	Number uint64
+}
+
+// ID is the command's name in every log line and divergence, "1f3a-2s"; "" if
+// it has none.
+func (c Call) ID() string {
+	if c.Number == 0 {
+		return ""
+	}
+	number := strconv.FormatUint(c.Number, 36)
+	if c.Run == "" {
+		return number
+	}
+	return c.Run + "-" + number
 }
 
 type callKey struct{}

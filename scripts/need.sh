@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes sure that programs are there, and installs those that are missing with the system's own package manager.
-# Usage: scripts/need.sh PROGRAM...    (redis-server strace promtool gcc git)
+# Usage: scripts/need.sh PROGRAM...    (redis-server strace promtool prometheus gcc git)
 set -eu
 
 package() { # package MANAGER PROGRAM: the package that has the program

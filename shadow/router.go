@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/lock-sidecar/lock-sidecar/compare"
 	"github.com/lock-sidecar/lock-sidecar/internal/failpoint"
 	"github.com/lock-sidecar/lock-sidecar/locking"
@@ -58,6 +60,8 @@ type RouterOptions struct {
 	// returns when the command can be begun anew, or why it cannot. It may be called
 	// for many commands at once, and for callers who have left.
 	Failed func(ctx context.Context, epoch uint64, began time.Time, cause error) error
+	// Logger gets each operation of a command, at level debug; nil discards them.
+	Logger hclog.Logger
 }
 
 // Router is the store that commands go to. It asks the authority of their
@@ -82,6 +86,9 @@ var _ locking.Store = (*Router)(nil)
 
 // NewRouter returns a router that lets commands in.
 func NewRouter(o RouterOptions) *Router {
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
 	return &Router{
 		RouterOptions: o, gate: newGate(o.Assignment), order: newOrder(), now: time.Now,
 		unknown: map[locking.Key]struct{}{}, doubt: map[locking.Key]struct{}{},
@@ -104,11 +111,13 @@ func (r *Router) Follower(side Side) *Follower {
 // live.
 func (r *Router) Get(ctx context.Context, key locking.Key) (record locking.Record, err error) {
 	err = r.run(ctx, []string{key.Route()}, func(a Assignment) error {
-		if a.Authority(key.Route()) == EnhancedSide {
+		side, began := a.Authority(key.Route()), r.now()
+		if side == EnhancedSide {
 			record, err = r.getEnhanced(ctx, a, key)
 		} else {
 			record, err = r.getLegacy(ctx, a, key)
 		}
+		trace(r.Logger, side, locking.CallOf(ctx), r.now().Sub(began), err)
 		record = tagged(record, a.Epoch)
 		return err
 	})
@@ -243,12 +252,13 @@ func (r *Router) Apply(ctx context.Context, changes []locking.Change) (outcomes 
 				return fmt.Errorf("%w: in mode %s two stores answer for them", locking.ErrBadBatch, a.Mode)
 			}
 		}
-		own := untagged(changes, a.Epoch)
+		own, began := untagged(changes, a.Epoch), r.now()
 		if side == EnhancedSide {
 			outcomes, err = r.applyEnhanced(ctx, a, keys, own)
 		} else {
 			outcomes, err = r.applyLegacy(ctx, a, keys, own)
 		}
+		trace(r.Logger, side, locking.CallOf(ctx), r.now().Sub(began), err)
 		for i := range outcomes {
 			outcomes[i].Before = tagged(outcomes[i].Before, a.Epoch)
 			outcomes[i].Version = tag(outcomes[i].Version, a.Epoch)

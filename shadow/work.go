@@ -199,6 +199,7 @@ func (f *Follower) follow(ctx context.Context, t *task) (v verdict) {
 		return verdict{err: f.failed(t, took, err)}
 	}
 	f.metrics.Count(t.call.Op, string(f.side), result(outcomes), took)
+	trace(f.log, f.side, t.call, took, nil)
 	if writes(t.changes, t.outcomes) {
 		f.latency.add(f.side, t.took, took)
 	}
@@ -245,6 +246,7 @@ func (f *Follower) reread(ctx context.Context, t *task) {
 		return
 	}
 	f.metrics.Count(t.call.Op, string(f.side), metrics.OK, took)
+	trace(f.log, f.side, t.call, took, nil)
 	kind, differ := compare.Records(t.keys[0], t.records[0], r)
 	f.judge(t, t.keys[0], differ, kind, t.records[0], r, took)
 }
@@ -254,6 +256,7 @@ func (f *Follower) reread(ctx context.Context, t *task) {
 // its keys dirty.
 func (f *Follower) failed(t *task, took time.Duration, err error) error {
 	f.metrics.Count(t.call.Op, string(f.side), metrics.Error, took)
+	trace(f.log, f.side, t.call, took, err)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if t.kind == taskChange || t.kind == taskEqualize {
@@ -287,7 +290,7 @@ func (f *Follower) judge(t *task, key locking.Key, differ bool, kind compare.Kin
 
 func (f *Follower) divergence(t *task, key locking.Key, kind compare.Kind, authority, follower locking.Record, took time.Duration, cause string) compare.Divergence {
 	d := compare.Divergence{
-		Kind: kind, Record: key.String(), Operation: compare.Operation(t.call.Op), Request: t.call.ID, Cause: cause,
+		Kind: kind, Record: key.String(), Operation: compare.Operation(t.call.Op), Request: t.call.ID(), Cause: cause,
 		Legacy: compare.SideOf(authority, t.took), Enhanced: compare.SideOf(follower, took),
 	}
 	if f.side == LegacySide {

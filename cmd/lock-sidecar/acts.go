@@ -108,17 +108,13 @@ func (i *instance) ResolveConflict(ctx context.Context, r client.ConflictResolut
 		return err
 	}
 	conflict, err := m.router.Resolve(ctx, r.ID, shadow.Side(r.Keep))
+	m.keep(audit.Entry{
+		Act: "resolve conflict", Actor: audit.Operator, Reason: r.Reason, Result: outcomeText(err),
+		Details: map[string]string{"conflict": fmt.Sprint(r.ID), "record": conflict.Record, "keep": r.Keep},
+	})
 	if errors.Is(err, shadow.ErrNoConflict) {
 		return fmt.Errorf("%w: %w", admin.ErrNotFound, err)
 	}
-	result := "done"
-	if err != nil {
-		result = err.Error()
-	}
-	m.keep(audit.Entry{
-		Act: "conflict resolved", Actor: audit.Operator, Reason: r.Reason, Result: result,
-		Details: map[string]string{"record": conflict.Record, "keep": r.Keep},
-	})
 	return err
 }
 
@@ -194,12 +190,12 @@ func (i *instance) Import(ctx context.Context, r io.Reader, o client.ImportReque
 		return client.ImportSummary{}, err
 	}
 	s, err := transfer.Import(ctx, m.router, r, transfer.ImportOptions{DryRun: o.DryRun, Replace: o.Replace})
-	if errors.Is(err, transfer.ErrNotAnExport) {
-		return client.ImportSummary{}, fmt.Errorf("%w: %w", admin.ErrInvalid, err)
-	}
 	if !o.DryRun {
 		m.keep(audit.Entry{Act: "import", Actor: audit.Operator, Reason: o.Reason, Result: outcomeText(err),
 			Details: map[string]string{"added": fmt.Sprint(s.Added), "replaced": fmt.Sprint(s.Replaced), "differing": fmt.Sprint(s.Differ)}})
+	}
+	if errors.Is(err, transfer.ErrNotAnExport) {
+		return client.ImportSummary{}, fmt.Errorf("%w: %w", admin.ErrInvalid, err)
 	}
 	return client.ImportSummary{
 		Added: s.Added, Same: s.Same, Replaced: s.Replaced, Renamed: s.Renamed, Different: s.Differ, Differing: s.Differing, DryRun: o.DryRun,
@@ -208,7 +204,7 @@ func (i *instance) Import(ctx context.Context, r io.Reader, o client.ImportReque
 
 func outcomeText(err error) string {
 	if err != nil {
-		return err.Error()
+		return "not done: " + err.Error()
 	}
 	return "done"
 }

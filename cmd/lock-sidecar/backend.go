@@ -40,7 +40,7 @@ type backend struct {
 	first bool           // no Join has been tried yet
 }
 
-var _ enhanced.Store = (*backend)(nil)
+var _ enhanced.Lister = (*backend)(nil)
 
 var (
 	errNotOpen = errors.New("store is not open yet")
@@ -49,11 +49,11 @@ var (
 
 // newBackend returns the enhanced store that owner is to have. Only a
 // certificate that cannot be read is an error: nothing else is tried.
-func newBackend(c *config.Config, owner string, registry prometheus.Registerer, log hclog.Logger) (*backend, error) {
+func newBackend(c *config.Config, owner string, retried func(), registry prometheus.Registerer, log hclog.Logger) (*backend, error) {
 	b := &backend{kind: c.Locking.Backend, log: log.Named("enhanced"), first: true}
 	if b.kind == config.BackendRedis {
 		b.at = strings.Join(c.Redis.Addrs, ", ")
-		store, err := newRedisStore(c.Redis, owner, c.Sidecar.TakeOver, registry, b.log)
+		store, err := newRedisStore(c.Redis, owner, c.Sidecar.TakeOver, retried, registry, b.log)
 		if err != nil {
 			return nil, exit(codeUsage, err)
 		}
@@ -73,7 +73,7 @@ func newBackend(c *config.Config, owner string, registry prometheus.Registerer, 
 	return b, nil
 }
 
-func newRedisStore(c config.Redis, owner string, takeOver bool, registry prometheus.Registerer, log hclog.Logger) (enhanced.Store, error) {
+func newRedisStore(c config.Redis, owner string, takeOver bool, retried func(), registry prometheus.Registerer, log hclog.Logger) (enhanced.Store, error) {
 	server := redisstore.Server{
 		Addrs: c.Addrs, Cluster: c.ClusterMode, SentinelMaster: c.SentinelMaster,
 		Username: c.Username, Password: c.Password.Reveal(), DB: c.DB,
@@ -92,7 +92,7 @@ func newRedisStore(c config.Redis, owner string, takeOver bool, registry prometh
 	}
 	store, err := redisstore.New(client, redisstore.Options{
 		Owner: owner, TakeOver: takeOver, Prefix: c.KeyPrefix, Logger: log,
-		ReadRetries: c.MaxRetries, WaitReplicas: c.WaitReplicas, WaitTimeout: c.WaitTimeout,
+		ReadRetries: c.MaxRetries, Retried: retried, WaitReplicas: c.WaitReplicas, WaitTimeout: c.WaitTimeout,
 	})
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
@@ -207,6 +207,22 @@ func (b *backend) fitness() func(context.Context) ([]string, error) {
 	}
 }
 
+// memory returns what asks the server of the store how full it is, nil for a
+// store that has none.
+func (b *backend) memory() func(context.Context) (used, most int64, err error) {
+	if b.kind != config.BackendRedis {
+		return nil
+	}
+	return func(ctx context.Context) (used, most int64, err error) {
+		err = b.do(func(s enhanced.Store) error {
+			f, err := s.(*redisstore.Store).Fitness(ctx)
+			used, most = f.UsedMemory(), f.MaxMemory()
+			return err
+		})
+		return used, most, err
+	}
+}
+
 // Known is documented at enhanced.Store.
 func (b *backend) Known() enhanced.Known {
 	b.mu.Lock()
@@ -216,6 +232,15 @@ func (b *backend) Known() enhanced.Known {
 		return enhanced.Known{}
 	}
 	return store.Known()
+}
+
+// Keys is documented at enhanced.Lister.
+func (b *backend) Keys(ctx context.Context) (keys []locking.Key, err error) {
+	err = b.do(func(s enhanced.Store) (err error) {
+		keys, err = s.(enhanced.Lister).Keys(ctx)
+		return err
+	})
+	return keys, err
 }
 
 // Probe is documented at enhanced.Store.

@@ -27,16 +27,21 @@ func (m *mirror) describe(s *client.Status) {
 	s.SafeFallback, s.SafeFallbackReason = m.keeper.SafeFallback()
 	s.Legacy.Whole, _ = m.keeper.LegacyWhole()
 	if a.Mode != shadow.Legacy {
-		m.describeEnhanced(s)
+		m.describeEnhanced(s, a)
 	}
 }
 
 // describeEnhanced adds how the enhanced store does, and what was compared.
-func (m *mirror) describeEnhanced(s *client.Status) {
+func (m *mirror) describeEnhanced(s *client.Status, a shadow.Assignment) {
 	state, backlog, totals := m.reconciler.State(), m.backlog(), m.ledger.Totals()
 	s.StoreID, s.SoleOwner = state.StoreID, state.Joined && state.Sole()
 	s.Enhanced = m.enhanced(state, backlog.Dirty == 0 && !backlog.All)
 	s.Enhanced.Lost = int(state.Lost)
+	if byKind, known := m.census.Enhanced(); known && a.Answers(shadow.EnhancedSide) {
+		counts := countsOf(byKind)
+		total := counts.Total()
+		s.Enhanced.ByKind, s.Enhanced.Records = &counts, &total
+	}
 	s.Backfill = progress(state, backlog.All)
 	s.Mirror = client.Mirror{Pending: backlog.Pending, Dirty: backlog.Dirty, LagSeconds: backlog.Lag.Seconds()}
 	if backlog.All {
@@ -165,7 +170,7 @@ func (m *mirror) found() client.DivergenceList {
 func shown(d compare.Divergence) client.Divergence {
 	c := client.Divergence{
 		ID: d.ID, At: d.At, LastSeen: d.Last, Seen: d.Seen, Kind: string(d.Kind), Record: d.Record, Operation: string(d.Operation),
-		Legacy: side(d.Legacy), Enhanced: side(d.Enhanced), Cause: d.Cause,
+		Legacy: side(d.Legacy), Enhanced: side(d.Enhanced), Cause: d.Cause, Request: d.Request,
 	}
 	if d.Resolved != nil {
 		c.Resolved = &client.Resolution{At: d.Resolved.At, How: d.Resolved.How}

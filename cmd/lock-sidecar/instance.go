@@ -11,6 +11,7 @@ import (
 
 	"github.com/lock-sidecar/lock-sidecar/client"
 	"github.com/lock-sidecar/lock-sidecar/internal/admin"
+	"github.com/lock-sidecar/lock-sidecar/internal/audit"
 	"github.com/lock-sidecar/lock-sidecar/internal/config"
 	"github.com/lock-sidecar/lock-sidecar/internal/resp"
 	"github.com/lock-sidecar/lock-sidecar/legacy"
@@ -151,11 +152,15 @@ func legacyStatus(store *legacy.Store) client.Legacy {
 
 func countRecords(store *legacy.Store) (client.Counts, error) {
 	byKind, err := store.Count()
+	return countsOf(byKind), err
+}
+
+func countsOf(byKind map[locking.Kind]int) client.Counts {
 	return client.Counts{
 		ProjectLocks: byKind[locking.ProjectLock],
 		CommandLocks: byKind[locking.CommandLock],
 		PullStatuses: byKind[locking.PullStatus],
-	}, err
+	}
 }
 
 // Verify is documented at admin.Sidecar.
@@ -173,7 +178,12 @@ func (i *instance) Repair(ctx context.Context, dry bool) (client.Verdict, error)
 	if m == nil {
 		return noMirror(i.Mode().Mode), err
 	}
-	return m.repair(ctx, dry)
+	v, err := m.repair(ctx, dry)
+	if !dry {
+		m.keep(audit.Entry{Act: "repair", Actor: audit.Operator, Result: outcomeText(err),
+			Details: map[string]string{"compared": fmt.Sprint(v.Compared), "different": fmt.Sprint(v.Different), "repaired": fmt.Sprint(v.Repaired)}})
+	}
+	return v, err
 }
 
 // Divergences is documented at admin.Sidecar.
@@ -192,8 +202,11 @@ func (i *instance) Backfill() (client.Backfill, error) {
 	case err != nil:
 		return client.Backfill{}, err
 	case m == nil:
-		return client.Backfill{}, fmt.Errorf("%w in mode %s", admin.ErrNoFollower, i.Mode().Mode)
+		err = fmt.Errorf("%w in mode %s", admin.ErrNoFollower, i.Mode().Mode)
+		i.mirror.keep(audit.Entry{Act: "backfill", Actor: audit.Operator, Result: outcomeText(err)})
+		return client.Backfill{}, err
 	}
+	m.keep(audit.Entry{Act: "backfill", Actor: audit.Operator, Result: "begun"})
 	return m.refill(), nil
 }
 
@@ -203,8 +216,15 @@ func (i *instance) Backup(ctx context.Context, w io.Writer) (int64, error) {
 	if away != nil {
 		return 0, fmt.Errorf("%w: %w", admin.ErrNotRunning, away)
 	}
-	return store.Backup(ctx, w)
+	n, err := store.Backup(ctx, w)
+	i.mirror.keep(audit.Entry{Act: "backup", Actor: audit.Operator, Result: outcomeText(err), Details: map[string]string{"bytes": fmt.Sprint(n)}})
+	return n, err
 }
 
 // Shutdown is documented at admin.Sidecar.
-func (i *instance) Shutdown() { i.end(errAsked) }
+func (i *instance) Shutdown() {
+	if m, err := i.running(); err == nil {
+		m.keep(audit.Entry{Act: "shutdown", Actor: audit.Operator, Result: "begun"})
+	}
+	i.end(errAsked)
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/compare"
 	"github.com/lock-sidecar/lock-sidecar/enhanced"
 	"github.com/lock-sidecar/lock-sidecar/internal/audit"
+	"github.com/lock-sidecar/lock-sidecar/internal/census"
 	"github.com/lock-sidecar/lock-sidecar/internal/config"
 	"github.com/lock-sidecar/lock-sidecar/internal/cutover"
 	"github.com/lock-sidecar/lock-sidecar/internal/metrics"
@@ -55,6 +56,7 @@ type mirror struct {
 	conflicts  *shadow.Conflicts
 	reconciler *reconcile.Reconciler
 	keeper     *cutover.Keeper
+	census     *census.Census
 
 	divergences *compare.Log
 	audit       *audit.Log
@@ -62,16 +64,20 @@ type mirror struct {
 	whole       legacy.Whole
 	noted       []byte // of the enhanced store, in atlantis.db at the start
 	legacy      *legacy.Store
+	retried     func()
 	log         hclog.Logger
 	cancel      context.CancelFunc
-	running     sync.WaitGroup // reconciler, keeper and saver
+	running     sync.WaitGroup // reconciler, keeper, saver and census
 }
 
 // newMirror opens and starts all of it, and decides who answers. Unclean tells
 // why the follower may lack changes, "" if it does not.
 func newMirror(ctx context.Context, c *config.Config, store *legacy.Store, unclean string, operations *metrics.Operations,
 	registry prometheus.Registerer, log hclog.Logger) (*mirror, error) {
-	m := &mirror{inStep: shadow.InStepIn(c.Sidecar.DataDir), legacy: store, log: log.Named("shadow")}
+	m := &mirror{
+		inStep: shadow.InStepIn(c.Sidecar.DataDir), legacy: store, log: log.Named("shadow"),
+		retried: metrics.NewRetries(registry).Inc,
+	}
 	if err := m.open(c, registry, log); err != nil {
 		return nil, err
 	}
@@ -95,6 +101,7 @@ func newMirror(ctx context.Context, c *config.Config, store *legacy.Store, uncle
 	m.running.Go(func() { m.reconciler.Run(running) })
 	m.running.Go(func() { m.keeper.Run(running) })
 	m.running.Go(func() { m.save(running) })
+	m.running.Go(func() { m.census.Run(running) })
 	return m, nil
 }
 
@@ -110,7 +117,7 @@ func startRefusal(err error) error {
 // open opens what is on disk, but for the stores.
 func (m *mirror) open(c *config.Config, registry prometheus.Registerer, log hclog.Logger) (err error) {
 	dir := c.Sidecar.DataDir
-	if m.backend, err = newBackend(c, m.legacy.OwnerID(), registry, log); err != nil {
+	if m.backend, err = newBackend(c, m.legacy.OwnerID(), m.retried, registry, log); err != nil {
 		return err
 	}
 	m.divergences = compare.OpenLog(dir, log.Named("compare"))
@@ -155,10 +162,11 @@ func (m *mirror) connect(c *config.Config, unclean string, operations *metrics.O
 		Failed: func(ctx context.Context, epoch uint64, began time.Time, cause error) error {
 			return m.keeper.Failed(ctx, epoch, began, cause)
 		},
+		Logger: m.log,
 	})
 	m.reconciler = reconcile.New(reconcile.Options{
 		Router: m.router, Legacy: m.legacy, Store: m.backend, Guard: m.guard, Ledger: m.ledger,
-		Memory: reconcile.MemoryIn(dir), Logger: log.Named("reconcile"), Unclean: unclean,
+		Memory: reconcile.MemoryIn(dir), Logger: log.Named("reconcile"), Unclean: unclean, Retried: m.retried,
 		Recall: m.recall,
 		Watch:  func(ctx context.Context) error { return m.keeper.Watch(ctx) },
 		InStep: func(ctx context.Context) error { return m.keeper.InStep(ctx) },
@@ -171,6 +179,10 @@ func (m *mirror) connect(c *config.Config, unclean string, operations *metrics.O
 		TakeOver: c.Sidecar.TakeOver, Whole: m.whole, Clean: unclean == "", Want: wanted(c.Sidecar), Fallback: c.Locking.LegacyFallback, Breaker: c.Breaker,
 		Readiness: c.Sidecar.Readiness, Postpone: cutover.PostponeIn(dir), Fitness: m.backend.fitness(), Latency: latency,
 		Cut: m.backend.cutOff, Logger: log.Named("cutover"), Registerer: registry,
+	})
+	m.census = census.New(census.Options{
+		Assignment: m.router.Assignment, Legacy: m.legacy.Keys, Enhanced: m.backend.Keys, Memory: m.backend.memory(),
+		Logger: log.Named("census"), Registerer: registry,
 	})
 }
 
@@ -218,11 +230,11 @@ func bounded(store locking.Store, budget time.Duration, log hclog.Logger) lockin
 	})
 }
 
-// record keeps an act in the audit log. What cannot be kept there is in the log.
+// record keeps an act of the keeper.
 func (m *mirror) record(a cutover.Act) {
 	entry := audit.Entry{
 		Act: a.Name, Actor: a.Actor, Reason: a.Reason, From: cutover.Describe(a.From), To: cutover.Describe(a.To),
-		Epoch: a.To.Epoch, Result: a.Result,
+		Epoch: a.To.Epoch, Result: a.Result, Details: a.Details,
 	}
 	if a.From.Epoch == 0 {
 		entry.From = ""
@@ -233,9 +245,16 @@ func (m *mirror) record(a cutover.Act) {
 	m.keep(entry)
 }
 
+// keep takes an act down. One that cannot be, as on a full disk, is done all the
+// same, since it may be what ends an emergency: then all of it is in the log.
 func (m *mirror) keep(entry audit.Entry) {
+	if a, _ := m.router.Assignment(); entry.Epoch == 0 {
+		entry.Epoch = a.Epoch
+	}
 	if err := m.audit.Append(entry); err != nil {
-		m.log.Error("act not kept in the audit log", "act", entry.Act, "error", err)
+		e := entry.Printable()
+		m.log.Error("act not kept in the audit log", "act", e.Act, "actor", e.Actor, "reason", e.Reason, "from", e.From, "to", e.To,
+			"epoch", e.Epoch, "result", e.Result, "details", e.Details, "error", err)
 	}
 }
 

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
+	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -67,9 +69,16 @@ func newRedis(o resp.Options, version string, store locking.Store, answers func(
 	registry prometheus.Registerer, log hclog.Logger) *resp.Server {
 	o.Logger, o.Registerer = log.Named("resp"), registry
 	return resp.NewServer(atlantis.New(atlantis.Options{
-		Store: store, StoreName: answers, Version: version,
+		Store: store, StoreName: answers, Version: version, Run: runID(),
 		Logger: log.Named("atlantis"), Registerer: registry, Operations: operations,
 	}), o)
+}
+
+// runID tells the commands of this process from those of others in a log.
+func runID() string {
+	var id [2]byte
+	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(id[:])
 }
 
 // serverTLS returns nil if Atlantis connects without TLS.

@@ -45,7 +45,7 @@ func newServe(o Options) *cobra.Command {
 			}
 			redis.SetLogger(clientLog{log.Named("redis")}) // its own goes to the error output in a form of its own
 			if err := serve(cmd.Context(), o, c, log); err != nil {
-				return err
+				return lastWords(c, log, err)
 			}
 			log.Info("stopped")
 			return nil
@@ -54,6 +54,16 @@ func newServe(o Options) *cobra.Command {
 	flags.register(cmd)
 	cmd.Flags().BoolVar(&takeOver, "take-over", false, "make the enhanced store this sidecar's, whoever owns it; that one must not run any more")
 	return cmd
+}
+
+// lastWords returns the error of a sidecar for the line that every command ends
+// with. In a log of JSON documents it is one of them.
+func lastWords(c *config.Config, log hclog.Logger, err error) error {
+	if c.Sidecar.LogFormat != "json" || err.Error() == "" {
+		return err
+	}
+	log.Error("ended", "error", err)
+	return exit(codeOf(err), nil)
 }
 
 // serve runs a sidecar until the end of ctx, or until it ends by itself.

@@ -81,7 +81,7 @@ func (s *sidecar) open(version string, c *config.Config) error {
 func (s *sidecar) serveAdmin(c *config.Config, token string, registry *prometheus.Registry) {
 	s.web = admin.New(admin.Options{
 		Sidecar: s.self, Token: token, Gatherer: registry,
-		Hosts: hostNames(c.Sidecar.AdminListen), Logger: s.log.Named("admin"),
+		Debug: c.Sidecar.Debug, Hosts: hostNames(c.Sidecar.AdminListen), Logger: s.log.Named("admin"),
 	})
 	s.servers.run(func() error { return s.web.Serve(s.ports.admin) })
 	if s.ports.metrics != nil {

@@ -45,6 +45,30 @@ func (s *Store) Scan(ctx context.Context, match locking.Pattern) iter.Seq2[locki
 	}
 }
 
+// Keys is documented at enhanced.Lister. It does not wait for a commit.
+func (s *Store) Keys(ctx context.Context) ([]locking.Key, error) {
+	var keys []locking.Key
+	for p := range locking.Partitions {
+		var found []locking.Key
+		list := func(b *bolt.Bucket) { found = keysIn(b, p) }
+		if err := s.read(ctx, p, list, func(locking.Key) bool { return false }); err != nil {
+			return nil, err
+		}
+		keys = append(keys, found...)
+	}
+	return keys, nil
+}
+
+func keysIn(b *bolt.Bucket, partition int) (found []locking.Key) {
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if key, err := locking.ParseKey(string(k)); err == nil && key.Partition() == partition && v != nil {
+			found = append(found, key)
+		}
+	}
+	return found
+}
+
 // matching reads the records of a partition that match. Keys that belong
 // nowhere or elsewhere are not shown.
 func matching(b *bolt.Bucket, partition int, match locking.Pattern) (found []locking.Record) {

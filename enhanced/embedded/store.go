@@ -77,7 +77,7 @@ type Store struct {
 	close     sync.Once
 }
 
-var _ enhanced.Store = (*Store)(nil)
+var _ enhanced.Lister = (*Store)(nil)
 
 var errNotJoined = errors.New("not joined yet")
 

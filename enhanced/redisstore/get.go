@@ -65,6 +65,7 @@ func (s *Store) readOnce(ctx context.Context, p *partition, asked contents, c ca
 		if err == nil || try >= s.readRetries || !temporary(ctx, err) {
 			return reply, err
 		}
+		s.retried()
 	}
 }
 

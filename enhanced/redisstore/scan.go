@@ -42,6 +42,19 @@ func (s *Store) Scan(ctx context.Context, match locking.Pattern) iter.Seq2[locki
 	}
 }
 
+// Keys is documented at enhanced.Lister. It reads the index only.
+func (s *Store) Keys(ctx context.Context) ([]locking.Key, error) {
+	var all []locking.Key
+	for _, p := range s.partitions {
+		keys, err := s.readIndex(ctx, p, locking.All, s.read, nil)
+		if err != nil {
+			return nil, noWrite("list keys", err)
+		}
+		all = append(all, keys...)
+	}
+	return all, nil
+}
+
 func (s *Store) scanPartition(ctx context.Context, p *partition, match locking.Pattern) ([]locking.Record, error) {
 	for range freeTries {
 		records, err := s.readPartition(ctx, p, match, s.read)
@@ -119,6 +132,7 @@ func (s *Store) readPartition(ctx context.Context, p *partition, match locking.P
 
 // readIndex returns the keys that match. A member that names no record of this
 // partition was not written by us, and nobody could Get it: it is passed over.
+// Without a moment its pages may be of several.
 func (s *Store) readIndex(ctx context.Context, p *partition, match locking.Pattern, read reader, moment *moment) ([]locking.Key, error) {
 	var keys []locking.Key
 	low, high := lexRange(match.Prefix())
@@ -164,7 +178,7 @@ func lexRange(prefix string) (low, high string) {
 	return "[" + prefix, "(" + string(end)
 }
 
-// moment is the seq that all replies of a scan must have.
+// moment is the seq that all replies of a scan must have; nil accepts any.
 type moment struct {
 	seq   uint64
 	known bool
@@ -174,6 +188,9 @@ func (m *moment) same(reply []any) error {
 	seq, err := numberAt(reply, 0)
 	if err != nil {
 		return err
+	}
+	if m == nil {
+		return nil
 	}
 	if m.known && m.seq != seq {
 		return fmt.Errorf("%w: seq %d, then %d", errMoved, m.seq, seq)

@@ -32,6 +32,8 @@ type Options struct {
 	// ReadRetries is how often a read is sent again after its connection failed.
 	// Writes never are.
 	ReadRetries int
+	// Retried is called for each read that is sent again; nil: nobody counts.
+	Retried func()
 	// WaitReplicas is how many replicas must confirm a write within
 	// WaitTimeout; fewer is ErrUnknownResult. 0 does not wait. WaitTimeout is
 	// in whole milliseconds, at least one, and below the client's read timeout.
@@ -55,6 +57,7 @@ type Store struct {
 	scripts      scripts
 	owner        string
 	readRetries  int
+	retried      func()
 	waitReplicas int
 	waitTimeout  time.Duration
 	now          func() time.Time
@@ -74,7 +77,7 @@ type Store struct {
 	takeOver  bool            // until a Join has succeeded
 }
 
-var _ enhanced.Store = (*Store)(nil)
+var _ enhanced.Lister = (*Store)(nil)
 
 // New returns a Store on a client made by Connect, which it closes in the end.
 // It sends nothing.
@@ -93,7 +96,7 @@ func New(client redis.UniversalClient, o Options) (*Store, error) {
 	}
 	s := &Store{
 		client: client, links: all, takeOver: o.TakeOver, keys: layout(o.Prefix), scripts: loadScripts(), owner: o.Owner,
-		readRetries: o.ReadRetries, waitReplicas: o.WaitReplicas, waitTimeout: o.WaitTimeout,
+		readRetries: o.ReadRetries, retried: o.Retried, waitReplicas: o.WaitReplicas, waitTimeout: o.WaitTimeout,
 		now: o.Now, random: o.Random, log: o.Logger,
 	}
 	if s.now == nil {
@@ -104,6 +107,9 @@ func New(client redis.UniversalClient, o Options) (*Store, error) {
 	}
 	if s.log == nil {
 		s.log = hclog.NewNullLogger()
+	}
+	if s.retried == nil {
+		s.retried = func() {}
 	}
 	for i := range s.partitions {
 		s.partitions[i] = &partition{number: i}

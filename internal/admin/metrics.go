@@ -12,7 +12,7 @@ import (
 // the two never differ.
 type Collector struct {
 	sidecar Sidecar
-	mode, build, epoch, foreignWrites, legacyWhole, safeFallback,
+	mode, build, epoch, foreignWrites, legacyHealth, legacyWhole, safeFallback,
 	fallenBack, soleOwner, conflicts,
 	backendHealth, activeLocks,
 	pending, dirty, lag, backfill, storeLost *prometheus.Desc
@@ -31,13 +31,14 @@ func NewCollector(s Sidecar) *Collector {
 		build:         desc("lock_sidecar_build_info", "1, with what was built.", "version", "go_version"),
 		epoch:         desc("lock_sidecar_epoch", "Grows with every change of the store that answers."),
 		foreignWrites: desc("lock_sidecar_foreign_writes_total", "Times that atlantis.db had been written by another program."),
+		legacyHealth:  desc("lock_sidecar_legacy_health", "1 if atlantis.db can be read and takes writes."),
 		legacyWhole:   desc("lock_sidecar_legacy_whole", "1 if atlantis.db holds everything that Atlantis was told OK for."),
 		safeFallback:  desc("lock_sidecar_safe_fallback", "1 if atlantis.db could take over from the enhanced store and nothing would be lost; 0 where it answers already."),
 		fallenBack:    desc("lock_sidecar_fallen_back", "1 while atlantis.db answers in place of the enhanced store, which failed or was left."),
 		soleOwner:     desc("lock_sidecar_sole_owner", "1 if this sidecar alone may use the enhanced store."),
 		conflicts:     desc("lock_sidecar_conflicts", "Locks that both stores give to different holders after a fallback, and that nobody has decided."),
 		backendHealth: desc("atlantis_enhanced_locking_backend_health", "1 if the enhanced store answers and is in step; in mode legacy, if atlantis.db is healthy."),
-		activeLocks:   desc("atlantis_enhanced_locking_active_locks", "Project locks held."),
+		activeLocks:   desc("atlantis_enhanced_locking_active_locks", "Project locks held, in a store that has all of them; every 10 s where atlantis.db has not."),
 		pending:       desc("lock_sidecar_mirror_pending", "Operations that the follower has not done yet."),
 		dirty:         desc("lock_sidecar_mirror_dirty_keys", "Records of which the follower has missed a change."),
 		lag:           desc("lock_sidecar_mirror_lag_seconds", "Age of the oldest operation that the follower has not done yet."),
@@ -49,7 +50,7 @@ func NewCollector(s Sidecar) *Collector {
 // Describe is documented at prometheus.Collector.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
-		c.mode, c.build, c.epoch, c.foreignWrites, c.legacyWhole, c.safeFallback, c.fallenBack, c.soleOwner, c.conflicts, c.backendHealth, c.activeLocks,
+		c.mode, c.build, c.epoch, c.foreignWrites, c.legacyHealth, c.legacyWhole, c.safeFallback, c.fallenBack, c.soleOwner, c.conflicts, c.backendHealth, c.activeLocks,
 		c.pending, c.dirty, c.lag, c.backfill, c.storeLost,
 	} {
 		out <- desc
@@ -71,6 +72,7 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(c.build, 1, status.Version, runtime.Version())
 	gauge(c.epoch, float64(status.Epoch))
+	gauge(c.legacyHealth, oneIf(status.Legacy.Healthy))
 	gauge(c.legacyWhole, oneIf(status.Legacy.Whole))
 	gauge(c.safeFallback, oneIf(status.SafeFallback))
 	healthy := status.Legacy.Healthy
@@ -78,7 +80,7 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 		healthy = status.Enhanced.Healthy
 	}
 	gauge(c.backendHealth, oneIf(healthy))
-	if counts := status.Legacy.ByKind; counts != nil {
+	if counts := held(status); counts != nil {
 		gauge(c.activeLocks, float64(counts.ProjectLocks))
 	}
 	counter(c.foreignWrites, status.Legacy.ForeignWrites)
@@ -94,6 +96,17 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.soleOwner, oneIf(status.SoleOwner))
 	gauge(c.conflicts, float64(status.Conflicts))
 	counter(c.storeLost, status.Enhanced.Lost)
+}
+
+// held is what there is in a store that has all of it, nil if that is not known.
+func held(s client.Status) *client.Counts {
+	if s.Legacy.Whole {
+		return s.Legacy.ByKind
+	}
+	if s.Enhanced != nil {
+		return s.Enhanced.ByKind
+	}
+	return nil
 }
 
 func oneIf(yes bool) float64 {

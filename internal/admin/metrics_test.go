@@ -33,7 +33,7 @@ lock_sidecar_mode{mode="primary"} 0
 lock_sidecar_mode{mode="shadow"} 0
 `
 	compare(mode + `
-# HELP atlantis_enhanced_locking_active_locks Project locks held.
+# HELP atlantis_enhanced_locking_active_locks Project locks held, in a store that has all of them; every 10 s where atlantis.db has not.
 # TYPE atlantis_enhanced_locking_active_locks gauge
 atlantis_enhanced_locking_active_locks 7
 # HELP atlantis_enhanced_locking_backend_health 1 if the enhanced store answers and is in step; in mode legacy, if atlantis.db is healthy.
@@ -58,6 +58,32 @@ lock_sidecar_foreign_writes_total 0
 # TYPE lock_sidecar_legacy_whole gauge
 lock_sidecar_legacy_whole 0
 `)
+}
+
+// Locks are counted in a store that has all of them: a retired atlantis.db is empty, and 0 would be wrong.
+func TestLocksAreCountedWhereTheyAre(t *testing.T) {
+	retired := client.Legacy{Healthy: true, ByKind: &client.Counts{}}
+	for name, c := range map[string]struct {
+		status client.Status
+		want   int
+	}{
+		"legacy retired":               {client.Status{Legacy: retired, Enhanced: &client.Enhanced{ByKind: &client.Counts{ProjectLocks: 5}}}, 1},
+		"enhanced not counted yet":     {client.Status{Legacy: retired, Enhanced: &client.Enhanced{}}, 0},
+		"legacy whole, both counted":   {client.Status{Legacy: client.Legacy{Whole: true, ByKind: &client.Counts{ProjectLocks: 5}}, Enhanced: &client.Enhanced{ByKind: &client.Counts{ProjectLocks: 4}}}, 1},
+		"a start that has no mode yet": {client.Status{Legacy: client.Legacy{Error: "opening atlantis.db"}}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			collector := admin.NewCollector(&fake{status: c.status})
+			require.Equal(t, c.want, testutil.CollectAndCount(collector, "atlantis_enhanced_locking_active_locks"))
+			if c.want > 0 {
+				require.NoError(t, testutil.CollectAndCompare(collector, strings.NewReader(`
+# HELP atlantis_enhanced_locking_active_locks Project locks held, in a store that has all of them; every 10 s where atlantis.db has not.
+# TYPE atlantis_enhanced_locking_active_locks gauge
+atlantis_enhanced_locking_active_locks 5
+`), "atlantis_enhanced_locking_active_locks"))
+			}
+		})
+	}
 }
 
 // In mode shadow the follower is shown; backend_health is that of the enhanced store.

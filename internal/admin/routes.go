@@ -35,10 +35,7 @@ func (s *Server) openRoutes() []route {
 // apiRoutes want the token, but for the front page, which only says where
 // things are. All want a host that is ours.
 func (s *Server) apiRoutes() []route {
-	sized := func(h http.HandlerFunc, maximum int64) http.Handler {
-		return limited(s.ownHost(s.authorized(http.MaxBytesHandler(h, maximum))))
-	}
-	guarded := func(h http.HandlerFunc) http.Handler { return sized(h, maxBody) }
+	sized, guarded := s.sized, s.guarded
 	return []route{
 		{"/{$}", http.MethodGet, limited(s.ownHost(http.HandlerFunc(s.front)))},
 		{"/api/v1/status", http.MethodGet, guarded(s.status)},
@@ -63,6 +60,14 @@ func (s *Server) apiRoutes() []route {
 		{"/api/v1/import", http.MethodPost, sized(s.importRecords, client.MaxImport)},
 	}
 }
+
+// sized lets a request with the token through, with a body of at most that many
+// bytes.
+func (s *Server) sized(h http.HandlerFunc, maximum int64) http.Handler {
+	return limited(s.ownHost(s.authorized(http.MaxBytesHandler(h, maximum))))
+}
+
+func (s *Server) guarded(h http.HandlerFunc) http.Handler { return s.sized(h, maxBody) }
 
 // routes makes one handler; every other path is an answer in JSON too.
 func (s *Server) routes(lists ...[]route) http.Handler {

@@ -31,6 +31,8 @@ type Options struct {
 	Token string
 	// Gatherer gives what /metrics shows.
 	Gatherer prometheus.Gatherer
+	// Debug opens /debug/pprof/ and /debug/vars to those who have the token.
+	Debug bool
 	// Hosts are the names by which the API may be asked beside localhost and IP
 	// addresses.
 	Hosts []string
@@ -58,7 +60,7 @@ func New(o Options) *Server {
 	s := &Server{options: o, log: o.Logger, comparing: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	s.full = s.newHTTP(ctx, s.routes(s.openRoutes(), s.apiRoutes()))
+	s.full = s.newHTTP(ctx, s.routes(s.openRoutes(), s.apiRoutes(), s.debugRoutes()))
 	s.open = s.newHTTP(ctx, s.routes(s.openRoutes()))
 	return s
 }

@@ -29,8 +29,8 @@ type Entry struct {
 	Details map[string]string `json:"details,omitempty"`
 }
 
-// printable is the entry fit for a line that others read.
-func (e Entry) printable() Entry {
+// Printable is the entry as it is kept: fit for a line that others read.
+func (e Entry) Printable() Entry {
 	for _, text := range []*string{&e.Act, &e.Actor, &e.Reason, &e.From, &e.To, &e.Result} {
 		*text = printable(*text)
 	}

@@ -63,7 +63,7 @@ func (l *Log) Append(e Entry) error {
 	if e.At.IsZero() {
 		e.At = l.o.Now()
 	}
-	e = e.printable()
+	e = e.Printable()
 	e.At = e.At.UTC()
 	line, err := json.Marshal(e)
 	if err != nil { // a year that is none

@@ -187,6 +187,7 @@ type Sidecar struct {
 	InstanceID    string        `key:"instance-id" auto:"an id kept in atlantis.db" doc:"name of this sidecar among several"`
 	LogFormat     string        `key:"log-format" default:"text" oneof:"text json" doc:"shape of log lines"`
 	LogLevel      string        `key:"log-level" default:"info" oneof:"trace debug info warn error" doc:"least severity that is logged"`
+	Debug         bool          `key:"debug-endpoints" default:"false" doc:"profiles and variables of the process under /debug/ of the admin listener, for those who have the token"`
 	Auth          Auth          `key:"auth"`
 	Readiness     Readiness     `key:"readiness"`
 	Ignore        []Ignore      `key:"ignore" doc:"divergences that are known and accepted: counted apart, not recorded"`

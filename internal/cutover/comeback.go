@@ -25,6 +25,13 @@ const (
 // the shortest stay is not over or a file postpones flips.
 func (k *Keeper) Return(ctx context.Context, reason string, force bool) (client.ModeResult, error) {
 	a, _ := k.Router.Assignment()
+	done, err := k.goBack(ctx, reason, force)
+	k.notDone("return", reason, a, nil, err)
+	return done, err
+}
+
+func (k *Keeper) goBack(ctx context.Context, reason string, force bool) (client.ModeResult, error) {
+	a, _ := k.Router.Assignment()
 	if !a.FallenBack {
 		return client.ModeResult{}, refuse("legacy has not taken over: there is nothing to return from")
 	}
@@ -129,13 +136,13 @@ func (k *Keeper) tryReturn(ctx context.Context, actor, reason string) (*passage,
 	if err := k.pass(ctx, p); err != nil {
 		return nil, err
 	}
+	k.act("return", actor, reason, a, next, "")
 	if !k.standbyOn(next) {
 		if err := k.Router.Standby.Off(noStandby(next)); err != nil {
 			return nil, err
 		}
 	}
 	k.keepRemotely(ctx)
-	k.act("return", actor, reason, a, next, "")
 	k.Logger.Info("enhanced store answers again", "epoch", next.Epoch, "held", p.held)
 	return p, nil
 }

@@ -3,6 +3,7 @@ package cutover
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/lock-sidecar/lock-sidecar/client"
@@ -20,6 +21,21 @@ const drillLimit = 2500 * time.Millisecond
 // tells how long Atlantis would be without locks, and what would be lost. The
 // audit log keeps that with the reason.
 func (k *Keeper) DrillRollback(ctx context.Context, reason string) (client.RollbackDrill, error) {
+	a, _ := k.Router.Assignment()
+	d, err := k.drillRollback(ctx)
+	k.notDone("drill rollback", reason, a, nil, err)
+	if err == nil {
+		verdict := "a rollback loses nothing"
+		if !d.OK {
+			verdict = fmt.Sprintf("a rollback is not safe: it would lose %d records", d.Lost)
+		}
+		k.keep(Act{Name: "drill rollback", Actor: Operator, Reason: reason, From: a, To: a, Result: verdict,
+			Details: map[string]string{"ok": strconv.FormatBool(d.OK)}})
+	}
+	return d, err
+}
+
+func (k *Keeper) drillRollback(ctx context.Context) (client.RollbackDrill, error) {
 	var d client.RollbackDrill
 	end, err := k.begin(ctx)
 	if err != nil {
@@ -40,11 +56,6 @@ func (k *Keeper) DrillRollback(ctx context.Context, reason string) (client.Rollb
 		d.Notes = append(d.Notes, "legacy is not whole: "+why)
 		d.OK = false
 	}
-	verdict := "a rollback loses nothing"
-	if !d.OK {
-		verdict = fmt.Sprintf("a rollback is not safe: it would lose %d records", d.Lost)
-	}
-	k.act("drill rollback", Operator, reason, a, a, verdict)
 	return d, nil
 }
 
@@ -125,6 +136,16 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 // DrillOutage cuts the enhanced store off from inside for a while, and tells how
 // commands did, and how long the fallback and the return took.
 func (k *Keeper) DrillOutage(ctx context.Context, length time.Duration, reason string) (client.OutageDrill, error) {
+	a, _ := k.Router.Assignment()
+	d, err := k.drillOutage(ctx, length, reason)
+	k.notDone("drill outage", reason, a, nil, err)
+	if now, _ := k.Router.Assignment(); err == nil {
+		k.keep(Act{Name: "drill outage", Actor: Operator, Reason: reason, From: now, To: now, Details: map[string]string{"ok": strconv.FormatBool(d.OK)}})
+	}
+	return d, err
+}
+
+func (k *Keeper) drillOutage(ctx context.Context, length time.Duration, reason string) (client.OutageDrill, error) {
 	var d client.OutageDrill
 	a, down := k.Router.Assignment()
 	safe, why := k.SafeFallback()
@@ -137,7 +158,7 @@ func (k *Keeper) DrillOutage(ctx context.Context, length time.Duration, reason s
 		return d, refuse("no safe fallback: commands would be refused: %s", why)
 	}
 	commands, failed := k.Router.Commands()
-	k.act("drill outage", Operator, reason, a, a, "")
+	k.act("drill outage", Operator, reason, a, a, "begun")
 	mend := k.Cut()
 	defer mend()
 	cut := time.Now()

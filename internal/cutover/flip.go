@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lock-sidecar/lock-sidecar/client"
@@ -28,6 +30,28 @@ type Request struct {
 // goes the whole way, over the modes between. It returns a *Guard if it must not
 // be, and what went wrong otherwise; the result says how far it got.
 func (k *Keeper) Flip(ctx context.Context, r Request) (client.ModeResult, error) {
+	a, _ := k.Router.Assignment()
+	done, err := k.flip(ctx, r)
+	k.notDone("mode", r.Reason, a, r.asked(), err)
+	return done, err
+}
+
+// asked is what a request is about, for the audit log.
+func (r Request) asked() map[string]string {
+	asked := map[string]string{"asked_for": string(r.Mode)}
+	if r.Percent != nil {
+		asked["percent"] = strconv.Itoa(*r.Percent)
+	}
+	if r.Repos != nil {
+		asked["repos"] = strings.Join(r.Repos, " ")
+	}
+	if r.Force {
+		asked["force"] = "true"
+	}
+	return asked
+}
+
+func (k *Keeper) flip(ctx context.Context, r Request) (client.ModeResult, error) {
 	end, err := k.begin(ctx)
 	if err != nil {
 		return client.ModeResult{}, err
@@ -53,13 +77,12 @@ func (k *Keeper) Flip(ctx context.Context, r Request) (client.ModeResult, error)
 		}
 		now, _ := k.Router.Assignment()
 		if err != nil {
-			k.act("mode", Operator, r.Reason, a, now, err.Error())
 			return result(now, steps, moved, ""), stayed(now, steps, err)
 		}
 		steps = append(steps, Describe(now))
 	}
 	now, _ := k.Router.Assignment()
-	k.act("mode", Operator, r.Reason, a, now, "")
+	k.keep(Act{Name: "mode", Actor: Operator, Reason: r.Reason, From: a, To: now, Details: r.asked()})
 	k.keepRemotely(ctx)
 	k.Reconciler.Look()
 	return result(now, steps, moved, k.warning(now)), nil
@@ -456,6 +479,13 @@ func result(a shadow.Assignment, steps []string, moved []*passage, warning strin
 // Admit lets another sidecar work on the enhanced store. This one gives its
 // fallback up first, durably: whoever is admitted may rely on that.
 func (k *Keeper) Admit(ctx context.Context, sidecar, reason string) ([]string, error) {
+	a, _ := k.Router.Assignment()
+	all, err := k.admit(ctx, sidecar, reason)
+	k.notDone("admit", reason, a, map[string]string{"sidecar": sidecar}, err)
+	return all, err
+}
+
+func (k *Keeper) admit(ctx context.Context, sidecar, reason string) ([]string, error) {
 	end, err := k.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -482,7 +512,7 @@ func (k *Keeper) Admit(ctx context.Context, sidecar, reason string) ([]string, e
 		return nil, fmt.Errorf("%w: admit %s: %w", ErrAway, sidecar, err)
 	}
 	k.keepRemotely(ctx)
-	k.act("admit", Operator, "sidecar "+sidecar+": "+reason, a, now, "")
+	k.keep(Act{Name: "admit", Actor: Operator, Reason: reason, From: a, To: now, Details: map[string]string{"sidecar": sidecar}})
 	return all, nil
 }
 

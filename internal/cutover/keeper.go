@@ -79,19 +79,6 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
-// Act is something that was done to who answers, for the audit log.
-type Act struct {
-	Name, Actor, Reason string
-	From, To            shadow.Assignment
-	Result              string // "" is done
-}
-
-// Operator and Itself are actors.
-const (
-	Operator = "operator"
-	Itself   = "lock-sidecar"
-)
-
 // Keeper owns who answers. All methods are safe for concurrent use.
 type Keeper struct {
 	Options
@@ -325,7 +312,8 @@ func (k *Keeper) makeSure(ctx context.Context) bool {
 		return false
 	}
 	defer leave()
-	a, _ := k.Router.Assignment()
+	unsure, _ := k.Router.Assignment()
+	a := unsure
 	a.Epoch += 2
 	if err := k.keepLocally(ctx, a); err != nil {
 		return false
@@ -336,6 +324,7 @@ func (k *Keeper) makeSure(ctx context.Context) bool {
 	k.mu.Unlock()
 	k.Router.Assign(a, before)
 	k.setUnkept(true)
+	k.act("keep", Itself, "atlantis.db did not say whether it had kept the mode, and has now", unsure, a, "")
 	return true
 }
 
@@ -359,13 +348,6 @@ func (k *Keeper) keepRemotely(ctx context.Context) {
 	if now, _ := k.Router.Assignment(); now.Epoch == a.Epoch {
 		k.setUnkept(false)
 	}
-}
-
-// act logs and audits.
-func (k *Keeper) act(name, actor, reason string, from, to shadow.Assignment, result string) {
-	k.Audit(Act{Name: name, Actor: actor, Reason: reason, From: from, To: to, Result: result})
-	k.Logger.Info("mode changed", "act", name, "actor", actor, "from", Describe(from), "to", Describe(to), "epoch", to.Epoch,
-		"reason", locking.Printable(reason), "result", result)
 }
 
 // Describe is an assignment in a few words.

@@ -35,7 +35,7 @@ func TestAdmittingGivesTheFallbackUpFirst(t *testing.T) {
 		safe, why := r.keeper.SafeFallback()
 		require.False(t, safe)
 		require.Contains(t, why, "other sidecars")
-		require.Contains(t, r.last("admit").Reason, "sidecar-2")
+		require.Equal(t, "sidecar-2", r.last("admit").Details["sidecar"])
 		_, err = r.keeper.FallBack(t.Context(), "x")
 		guarded(t, err, "no safe fallback")
 		time.Sleep(time.Minute)

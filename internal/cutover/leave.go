@@ -42,7 +42,7 @@ func (k *Keeper) Failed(ctx context.Context, epoch uint64, began time.Time, caus
 		d = &departure{done: make(chan struct{})}
 		k.leaving = d
 		k.running.Go(func() {
-			d.err = k.decide(epoch, began, cause)
+			d.err = k.decide(epoch, began, cause, locking.CallOf(ctx).ID())
 			k.mu.Lock()
 			k.leaving = nil
 			k.mu.Unlock()
@@ -58,7 +58,7 @@ func (k *Keeper) Failed(ctx context.Context, epoch uint64, began time.Time, caus
 	}
 }
 
-func (k *Keeper) decide(epoch uint64, began time.Time, cause error) error {
+func (k *Keeper) decide(epoch uint64, began time.Time, cause error, request string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*endBudget)
 	defer cancel()
 	leave, err := k.take(ctx)
@@ -70,7 +70,7 @@ func (k *Keeper) decide(epoch uint64, began time.Time, cause error) error {
 	if a.Epoch != epoch || down != nil {
 		return down // it was decided already
 	}
-	k.Logger.Warn("enhanced store failed", "error", cause, "epoch", epoch)
+	k.Logger.Warn("enhanced store failed", "error", cause, "epoch", epoch, "request", request)
 	enhanced := func(route string) bool { return a.Authority(route) == shadow.EnhancedSide }
 	if _, err := k.Router.Hold(enhanced, false); err != nil {
 		return k.downError(err.Error())
@@ -264,7 +264,9 @@ func (k *Keeper) toLegacy(next shadow.Assignment, why string) {
 // otherwise.
 func (k *Keeper) FallBack(ctx context.Context, reason string) (client.ModeResult, error) {
 	began := time.Now()
+	a, _ := k.Router.Assignment()
 	err := k.fallBack(ctx, reason)
+	k.notDone("fallback", reason, a, nil, err)
 	now, _ := k.Router.Assignment()
 	r := result(now, []string{Describe(now)}, nil, "")
 	r.HeldMS = ms(time.Since(began))

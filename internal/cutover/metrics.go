@@ -22,6 +22,13 @@ func newMetrics(r prometheus.Registerer, k *Keeper) *metrics {
 		}
 		return 0
 	})
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "lock_sidecar_fallback_wanted",
+		Help: "1 while the enhanced store answers and legacy is meant to take over should it fail: not in mode enhanced, not with other sidecars, not without legacy-fallback."}, func() float64 {
+		if a, _ := k.Router.Assignment(); k.standbyOn(a) {
+			return 1
+		}
+		return 0
+	})
 	return &metrics{
 		fallbacks: f.NewCounter(prometheus.CounterOpts{Name: "lock_sidecar_fallbacks_total", Help: "How often legacy took over from the enhanced store."}),
 		lost:      f.NewCounter(prometheus.CounterOpts{Name: "lock_sidecar_modes_given_up_total", Help: "How often a mode was given up because its enhanced store was lost."}),

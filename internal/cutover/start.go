@@ -58,6 +58,7 @@ func (k *Keeper) Start(ctx context.Context) error {
 	if r.Down != "" {
 		down = k.downError(r.Down)
 		k.Logger.Error("commands are refused", "reason", r.Down)
+		k.act("refuse", Itself, r.Down, a, a, "commands are refused")
 	}
 	if f.TookOver && a.FallenBack {
 		k.Router.Distrust()
@@ -171,6 +172,10 @@ func (k *Keeper) tell(a shadow.Assignment) {
 	}
 	if a.Mode == shadow.Legacy {
 		k.Logger.Info("enhanced locking system disabled", "mode", string(a.Mode))
+		return
+	}
+	if !k.Fallback {
+		k.Logger.Info("enhanced locking enabled without legacy fallback", "mode", Describe(a), "epoch", a.Epoch)
 		return
 	}
 	k.Logger.Info("enhanced locking enabled with legacy fallback", "mode", Describe(a), "epoch", a.Epoch)

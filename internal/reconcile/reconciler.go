@@ -40,8 +40,8 @@ type Guard interface {
 	Reset()
 }
 
-// Options of a Reconciler. All but Watch, InStep, Recall, Unclean, Rate and RetryBase are
-// required.
+// Options of a Reconciler. All but Watch, InStep, Recall, Unclean, Rate, Retried and
+// RetryBase are required.
 type Options struct {
 	Router *shadow.Router
 	Legacy locking.Store
@@ -63,6 +63,8 @@ type Options struct {
 	Unclean string
 	// Rate is how many keys a second are made equal at most; 0 is 20,000.
 	Rate int
+	// Retried is called for each try after one that failed; nil: nobody counts.
+	Retried func()
 	// RetryBase is the wait after a first failure, doubled to at most 5 s; 0 is 1 s.
 	RetryBase time.Duration
 }
@@ -124,6 +126,9 @@ func New(o Options) *Reconciler {
 	if o.RetryBase == 0 {
 		o.RetryBase = time.Second
 	}
+	if o.Retried == nil {
+		o.Retried = func() {}
+	}
 	return &Reconciler{Options: o, now: make(chan struct{}, 1), since: time.Now(), err: errors.New("not joined yet"), progress: Progress{State: "none"}}
 }
 
@@ -140,8 +145,13 @@ func (r *Reconciler) State() State {
 // Run keeps the follower in step until ctx ends.
 func (r *Reconciler) Run(ctx context.Context) {
 	wait := r.RetryBase
+	failed := false
 	for ctx.Err() == nil {
+		if failed {
+			r.Retried()
+		}
 		did, err := r.step(ctx)
+		failed = err != nil
 		switch {
 		case err != nil:
 			r.note(err)

@@ -18,7 +18,7 @@ func newMetrics(r prometheus.Registerer, connections func() int) *metrics {
 		Name: "lock_sidecar_atlantis_connections",
 		Help: "Open connections of the Redis protocol listener.",
 	}, func() float64 { return float64(connections()) })
-	return &metrics{
+	m := &metrics{
 		panics: with.NewCounter(prometheus.CounterOpts{
 			Name: "lock_sidecar_connection_panics_total",
 			Help: "Commands that panicked, each of which cost its connection.",
@@ -28,4 +28,8 @@ func newMetrics(r prometheus.Registerer, connections func() int) *metrics {
 			Help: "Connections that the server ended: evicted, full, memory, protocol, slow_reader, timeout.",
 		}, []string{"reason"}),
 	}
+	for _, reason := range []string{"evicted", "full", "memory", "protocol", "slow_reader", "timeout"} {
+		m.rejected.WithLabelValues(reason) // shown as 0 from the start
+	}
+	return m
 }

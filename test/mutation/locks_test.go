@@ -110,7 +110,7 @@ func ofLocks() []mutation {
 		},
 		{
 			name: "a claim of 4 GB is believed",
-			file: "internal/resp/reader.go", old: "	if !r.budget.take(more, r.limits.proven) {\n		return errOverBudget\n	}\n", new: "",
+			file: "internal/resp/reader.go", old: "	if !r.budget.take(r.share, more, r.limits.proven) {\n		return errOverBudget\n	}\n", new: "",
 			pkg: "./internal/resp",
 		},
 	}
