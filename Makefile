@@ -15,6 +15,8 @@ SEED     ?=
 #   TestStartOnAFullDiskIsAClearError        root: mounts a tmpfs
 #   TestAReadOnlyFileSystemIsAClearError        root: mounts a tmpfs
 #   TestWithoutPermissionServeNamesTheUser   root: starts a process as another user
+#   TestDoctorFindsAFullDisk                 root: mounts a tmpfs
+#   TestDoctorFindsAWrongOwner               root: gives files to another user
 #   TestAFailingFsyncLosesNothing            strace
 #   TestFailingFsyncIsNeverAnsweredWithOK    root: attaches strace
 #   TestMetricsPassPromtool                  promtool

@@ -117,6 +117,22 @@ func (c *Client) Ready(ctx context.Context) error {
 	return &NotReady{Reason: strings.TrimSpace(string(text))}
 }
 
+// Metrics writes what Prometheus would get to w. It needs no token.
+func (c *Client) Metrics(ctx context.Context, w io.Writer) error {
+	response, err := c.send(ctx, c.options.HTTP, http.MethodGet, "/metrics", "", nil)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return refusedBy(response)
+	}
+	if _, err := io.Copy(w, response.Body); err != nil {
+		return fmt.Errorf("receive metrics: %w", err)
+	}
+	return nil
+}
+
 // Backup writes a copy of atlantis.db to w and returns its size in bytes. The
 // copy is whole if and only if the error is nil. It contains every record, so
 // treat it as a secret.

@@ -53,7 +53,7 @@ func auditText(l client.AuditList) string {
 		if e.Result != "" {
 			line += ", " + e.Result
 		}
-		b.WriteString(line + "\n" + indented(e.Reason, 4))
+		b.WriteString(hanging(line, 4) + indented(e.Reason, 4))
 		var details []string
 		for _, name := range slices.Sorted(maps.Keys(e.Details)) {
 			details = append(details, name+"="+e.Details[name])

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/prometheus/client_golang/prometheus"
@@ -73,7 +74,8 @@ func newBackend(c *config.Config, owner string, retried func(), registry prometh
 	return b, nil
 }
 
-func newRedisStore(c config.Redis, owner string, takeOver bool, retried func(), registry prometheus.Registerer, log hclog.Logger) (enhanced.Store, error) {
+// redisServer says how to reach Redis.
+func redisServer(c config.Redis) redisstore.Server {
 	server := redisstore.Server{
 		Addrs: c.Addrs, Cluster: c.ClusterMode, SentinelMaster: c.SentinelMaster,
 		Username: c.Username, Password: c.Password.Reveal(), DB: c.DB,
@@ -86,7 +88,11 @@ func newRedisStore(c config.Redis, owner string, takeOver bool, retried func(), 
 			ServerName: c.TLS.ServerName, InsecureSkipVerify: c.TLS.InsecureSkipVerify,
 		}
 	}
-	client, err := redisstore.Connect(server)
+	return server
+}
+
+func newRedisStore(c config.Redis, owner string, takeOver bool, retried func(), registry prometheus.Registerer, log hclog.Logger) (enhanced.Store, error) {
+	client, err := redisstore.Connect(redisServer(c))
 	if err != nil {
 		return nil, err
 	}
@@ -120,8 +126,28 @@ func (b *backend) Join(ctx context.Context, known enhanced.Known) (enhanced.Join
 		err = b.check(ctx, store, joined)
 		b.bar(err)
 	}
-	b.tell(err)
+	if b.tell(err) {
+		b.warn(ctx, store)
+	}
 	return joined, err
+}
+
+// warn logs what speaks against Redis, for a moment.
+func (b *backend) warn(ctx context.Context, store enhanced.Store) {
+	server, ok := store.(*redisstore.Store)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookFor)
+	defer cancel()
+	fitness, err := server.Fitness(ctx)
+	if err != nil {
+		b.log.Debug("redis not looked at", "error", err)
+		return
+	}
+	for _, p := range fitness.Problems() {
+		b.log.Warn("redis is not set up for locks", "check", p.Check, "problem", p.What, "unfit", p.Unfit)
+	}
 }
 
 // bar keeps everybody but Join from the store, until it is called with nil.
@@ -151,15 +177,20 @@ func (b *backend) opened(ctx context.Context) (enhanced.Store, error) {
 	return store, nil
 }
 
-// tell logs what has changed since the last Join.
-func (b *backend) tell(err error) {
+// lookFor is what a Join may add to look at the server. A start waits for it.
+const lookFor = 300 * time.Millisecond
+
+// tell logs what has changed since the last Join, and reports whether the store
+// is there and was not.
+func (b *backend) tell(err error) (back bool) {
 	b.mu.Lock()
 	first, last := b.first, b.last
 	b.first, b.last = false, err
 	b.mu.Unlock()
 	refused := func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
+	back = err == nil && (first || last != nil)
 	switch {
-	case err == nil && (first || last != nil):
+	case back:
 		if b.kind == config.BackendRedis {
 			b.log.Info("redis backend health check passed", "address", b.at)
 		}
@@ -167,6 +198,7 @@ func (b *backend) tell(err error) {
 	case refused(err) && !refused(last) && b.kind == config.BackendRedis:
 		b.log.Warn("redis connection refused", "address", b.at)
 	}
+	return back
 }
 
 func (b *backend) get() (enhanced.Store, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -54,7 +55,6 @@ func NewCommand(o Options) *cobra.Command {
 	root.SetErr(o.Stderr)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(newHelp(root))
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newServe(o),
 		newDemo(o),
@@ -76,10 +76,29 @@ func NewCommand(o Options) *cobra.Command {
 		newBackup(o),
 		newWait(o),
 		newShutdown(o),
+		newDoctor(o),
+		newLocks(o),
 		newConfig(o),
 		newVersion(o),
+		newCompletion(o),
 	)
+	complete(root)
 	return root
+}
+
+// complete adds to every command what is the same for all of them: its examples, and
+// that no file completes a command without arguments.
+func complete(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		complete(sub)
+	}
+	for _, line := range examples(strings.TrimPrefix(cmd.CommandPath(), "lock-sidecar ")) {
+		cmd.Example += "  " + line + "\n"
+	}
+	cmd.Example = strings.TrimSuffix(cmd.Example, "\n")
+	if cmd.ValidArgsFunction == nil && cmd.ValidArgs == nil && !strings.Contains(cmd.Use, " ") {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
 }
 
 // newHelp is cobra's help command, except that a command that does not exist is

@@ -15,6 +15,11 @@ type configFlags struct{ file string }
 func (f *configFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.file, "config", "", "YAML `file` with the configuration")
 	config.RegisterFlags(cmd.Flags())
+	for _, key := range config.Keys() {
+		if words, ok := strings.CutPrefix(key.Allowed, "one of "); ok && !key.FileOnly {
+			completes(cmd, key.FlagNames()[0], strings.Split(words, ", ")...)
+		}
+	}
 }
 
 // load reads flags over environment over file over defaults. Strict is for
@@ -94,7 +99,8 @@ func newConfigPrint(o Options) *cobra.Command {
 		Use:   "print",
 		Short: "Show every value and where it comes from, secrets hidden",
 		Long: "Show the configuration that serve would use with the same flags, environment and file: every value, and\n" +
-			"where it comes from. Secrets are hidden. The output is a configuration file.",
+			"where it comes from. Secrets are hidden. The output is a configuration file.\n" +
+			"Exit code 0: shown, 2: the configuration is not valid.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, warnings, err := flags.load(cmd, o, false)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,10 +53,11 @@ func conflictsText(l client.ConflictList, now time.Time) string {
 	return text + "\n`lock-sidecar conflicts resolve ID --keep STORE --reason TEXT` decides one\n"
 }
 
-// holderText leaves out the repository, which the record has too.
+// holderText is a holder in a table: without the repository, which the record has
+// too. Of other records it is the first digits of the value's SHA-256.
 func holderText(holder, digest string) string {
 	pull, _, _ := strings.Cut(holder, " of ")
-	return sideText(client.Side{Holder: pull, Digest: digest})
+	return orNone(strings.TrimPrefix(cmp.Or(pull, digest), "sha256 "))
 }
 
 func newConflictsResolve(o Options) *cobra.Command {
@@ -91,6 +93,7 @@ func newConflictsResolve(o Options) *cobra.Command {
 	})
 	cmd.Flags().StringVar(&request.Keep, "keep", "", "the `store` that is right: legacy or enhanced")
 	cmd.Flags().StringVar(&request.Reason, "reason", "", "`text` for those who read the audit log; required")
+	completes(cmd, "keep", client.KeepLegacy, client.KeepEnhanced)
 	return cmd
 }
 

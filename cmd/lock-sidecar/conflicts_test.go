@@ -27,7 +27,7 @@ func TestConflictsAreListed(t *testing.T) {
 	fitsALine(t, r.stdout)
 	require.Contains(t, r.stdout, "3 conflicts\n\nID  KNOWN FOR  LEGACY")
 	require.Regexp(t, `(?m)^3   2h15m +pull #12 +pull #13 +pr/acme/infra/\./default/$`, r.stdout)
-	require.Regexp(t, `(?m)^4   2h15m +pull #12 +sha256 0123456789ab +pr/acme\S+…\S+default/$`, r.stdout)
+	require.Regexp(t, `(?m)^4   2h15m +pull #12 +0123456789ab +pr/acme\S+…\S+default/$`, r.stdout)
 	require.Contains(t, r.stdout, "and 1 more\n")
 	require.Contains(t, run(t, "conflicts", "list", "--json", "--admin", url).stdout, record)
 }

@@ -18,7 +18,7 @@ func newDivergences(o Options) *cobra.Command {
 		Short: "List the records that were found to differ between the stores",
 		Long: "List the records that were found to differ between the stores, newest first: all that still do, as far as is\n" +
 			"known, and the last that were made equal. One with a cause is explained: the enhanced store was away, or had\n" +
-			"been emptied. All of them, since ever, are in divergences.jsonl of the data directory.\n" +
+			"been emptied. A record without a holder is shown by the first digits of its SHA-256. All of them, since ever, are in divergences.jsonl of the data directory.\n" +
 			"Exit code 0: listed, however many there are, 3: no sidecar answers.",
 		Args: noArgs,
 	}, func(ctx context.Context, a asking) error {
@@ -35,7 +35,8 @@ func divergencesText(l client.DivergenceList) string {
 		return "no divergence was found\n"
 	}
 	unresolved := 0
-	rows := [][]string{{"ID", "FOUND", "KIND", "DURING", "LEGACY", "ENHANCED", "STATE", "CAUSE", "RECORD"}}
+	rows := [][]string{{"ID", "FOUND", "KIND", "DURING", "LEGACY", "ENHANCED"}}
+	below := []string{""}
 	for _, d := range l.Divergences {
 		state := "differs"
 		if d.Resolved != nil {
@@ -44,15 +45,9 @@ func divergencesText(l client.DivergenceList) string {
 			unresolved++
 		}
 		rows = append(rows, []string{fmt.Sprint(d.ID), utc(d.At), d.Kind, d.Operation,
-			sideText(d.Legacy), sideText(d.Enhanced), state, cmp.Or(locking.Printable(d.Cause), "unexplained"), locking.Printable(d.Record)})
+			holderText(d.Legacy.Holder, d.Legacy.Digest), holderText(d.Enhanced.Holder, d.Enhanced.Digest)})
+		below = append(below, locking.Printable(d.Record)+" · "+locking.Printable(state)+" · "+cmp.Or(locking.Printable(d.Cause), "unexplained"))
 	}
 	return fmt.Sprintf("%s found, %s of those listed still %s\n\n%s", plural(l.Total, "divergence", "divergences"),
-		thousands(unresolved), oneOrMany(unresolved, "differs", "differ"), table(rows))
-}
-
-func sideText(s client.Side) string {
-	if s.Holder == "" && s.Digest != "" {
-		return "sha256 " + s.Digest
-	}
-	return orNone(s.Holder)
+		thousands(unresolved), oneOrMany(unresolved, "differs", "differ"), interleaved(fitted(rows), below))
 }

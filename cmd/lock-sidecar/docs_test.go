@@ -24,7 +24,6 @@ const docs = "../../docs/cli.md"
 // `go test ./cmd/lock-sidecar -run TestDocs -update`.
 func TestDocsSayWhatTheCommandsSay(t *testing.T) {
 	root := cli.NewCommand(cli.Options{LookupEnv: lookup(nil)})
-	root.InitDefaultCompletionCmd()
 	want := document(root)
 	if *update {
 		require.NoError(t, os.WriteFile(docs, want, 0o644))
@@ -59,7 +58,7 @@ func runnable(c *cobra.Command) []*cobra.Command {
 	}
 	var all []*cobra.Command
 	for _, sub := range c.Commands() {
-		if sub.IsAvailableCommand() && sub.Name() != "help" && sub.Name() != "completion" {
+		if sub.IsAvailableCommand() && sub.Name() != "help" {
 			all = append(all, runnable(sub)...)
 		}
 	}
@@ -68,8 +67,11 @@ func runnable(c *cobra.Command) []*cobra.Command {
 
 func writeCommand(b *bytes.Buffer, c *cobra.Command) {
 	fmt.Fprintf(b, "\n## %s\n\n    %s\n\n%s\n", c.CommandPath(), c.UseLine(), cmp.Or(c.Long, c.Short))
+	if c.Example != "" {
+		fmt.Fprintf(b, "\n```sh\n%s\n```\n", strings.ReplaceAll(strings.TrimPrefix(c.Example, "  "), "\n  ", "\n"))
+	}
 	flags := c.NonInheritedFlags()
-	if c.HasParent() && c.Parent().Name() == "config" {
+	if c.HasParent() && c.Parent().Name() == "config" || c.Name() == "doctor" {
 		b.WriteString("\nTakes every flag of [serve](#lock-sidecar-serve), and\n")
 		flags = without(flags, "serve", c.Root())
 	}

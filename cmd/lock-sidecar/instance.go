@@ -11,6 +11,7 @@ import (
 
 	"github.com/lock-sidecar/lock-sidecar/client"
 	"github.com/lock-sidecar/lock-sidecar/internal/admin"
+	"github.com/lock-sidecar/lock-sidecar/internal/atlantisapi"
 	"github.com/lock-sidecar/lock-sidecar/internal/audit"
 	"github.com/lock-sidecar/lock-sidecar/internal/config"
 	"github.com/lock-sidecar/lock-sidecar/internal/resp"
@@ -34,6 +35,8 @@ type instance struct {
 	began   time.Time
 	end     context.CancelCauseFunc
 
+	atlantis *atlantisapi.Client // nil: without an address
+
 	mu     sync.Mutex
 	away   error // why it does not run now; nil while it does
 	store  *legacy.Store
@@ -43,12 +46,13 @@ type instance struct {
 
 var _ admin.Sidecar = (*instance)(nil)
 
-func newInstance(version string, c *config.Config, end context.CancelCauseFunc) *instance {
+func newInstance(version string, c *config.Config, atlantis *atlantisapi.Client, end context.CancelCauseFunc) *instance {
 	return &instance{
-		version: version,
-		mode:    c.Sidecar.Mode,
-		began:   time.Now(),
-		end:     end,
+		version:  version,
+		mode:     c.Sidecar.Mode,
+		began:    time.Now(),
+		end:      end,
+		atlantis: atlantis,
 		away: fmt.Errorf("opening %s; a process that holds it is named in the log and waited for up to %s",
 			filepath.Join(c.Sidecar.DataDir, legacy.FileName), c.Sidecar.OpenTimeout),
 	}

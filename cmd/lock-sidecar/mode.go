@@ -44,6 +44,7 @@ func newMode(o Options) *cobra.Command {
 		}
 		return a.show(r, resultText(shareText(r.Mode, r.Percent, r.Repos), r))
 	})
+	cmd.ValidArgs = client.Modes()
 	flags := cmd.Flags()
 	flags.IntVar(&percent, "percent", 0, "mode hybrid: the enhanced store answers for this `share` of the routes")
 	flags.StringSliceVar(&request.Repos, "repos", nil, "mode hybrid: and for routes that match a `glob`, as in acme/*; \"\" for none")

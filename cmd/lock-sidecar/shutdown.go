@@ -16,6 +16,7 @@ import (
 func newShutdown(o Options) *cobra.Command {
 	var admin adminFlags
 	var after string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "shutdown",
 		Short: "Stop the running sidecar and wait until it has let go of its files",
@@ -43,12 +44,16 @@ func newShutdown(o Options) *cobra.Command {
 				return exit(codeNo, fmt.Errorf("the sidecar at %s still runs after %s; its log says what it waits for",
 					c.URL(), admin.timeout))
 			}
+			if asJSON {
+				return printJSON(o.Stdout, map[string]bool{"stopped": true})
+			}
 			return printf(o.Stdout, "stopped\n")
 		},
 	}
 	admin.register(cmd, 15*time.Second)
 	admin.registerToken(cmd)
 	cmd.Flags().StringVar(&after, "after", "", "first wait until nobody listens on this `host:port` and Atlantis has closed its connections")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return cmd
 }
 

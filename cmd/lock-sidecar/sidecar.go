@@ -54,6 +54,10 @@ func (s *sidecar) open(version string, c *config.Config) error {
 		return err
 	}
 	fitConnections(&options, openFiles(), s.log.Named("resp"))
+	atlantis, err := newAtlantis(c.Sidecar.Atlantis)
+	if err != nil {
+		return err
+	}
 	if s.ports, err = listen(s.ctx, c.Sidecar); err != nil {
 		return err
 	}
@@ -61,7 +65,7 @@ func (s *sidecar) open(version string, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	s.self = newInstance(version, c, s.end)
+	s.self = newInstance(version, c, atlantis, s.end)
 	registry := newRegistry(s.self)
 	s.serveAdmin(c, token, registry)
 	if s.store, err = openLegacy(s.ctx, c.Sidecar, s.log); err != nil {

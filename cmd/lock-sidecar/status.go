@@ -12,19 +12,30 @@ import (
 )
 
 func newStatus(o Options) *cobra.Command {
-	return asks(o, adminFlags{timeout: 10 * time.Second}, &cobra.Command{
+	watching := false
+	var cmd *cobra.Command
+	cmd = asks(o, adminFlags{timeout: 10 * time.Second}, &cobra.Command{
 		Use:   "status",
 		Short: "Say how the running sidecar does, in one line",
 		Long: "Say how the running sidecar does, in one line that can be pasted into a chat. It names no repository and\n" +
-			"no user. Exit code 0: Atlantis is answered, 1: it is not, or not by everything that should, 3: no sidecar answers.",
+			"no user. With --watch, go on until Ctrl-C: on a terminal always the present state, else a line for each change\n" +
+			"of who answers and how the stores do.\n" +
+			"Exit code 0: Atlantis is answered, or a --watch has ended, 1: it is not, or not by everything that should,\n" +
+			"3: no sidecar answers, 4: it wants another token.",
 		Args: noArgs,
 	}, func(ctx context.Context, a asking) error {
+		if watching { // without the time of one question
+			w := watcher{ask: a.Status, out: o.Stdout, asJSON: a.asJSON, terminal: isTerminal(o.Stdout), timeout: a.timeout}
+			return watch(cmd.Context(), &w)
+		}
 		s, err := a.Status(ctx)
 		if err != nil {
 			return err
 		}
 		return a.decide(answered(s), s, statusLine(s)+"\n")
 	})
+	cmd.Flags().BoolVar(&watching, "watch", false, "go on until Ctrl-C")
+	return cmd
 }
 
 // answered reports whether Atlantis is.

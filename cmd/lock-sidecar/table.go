@@ -8,10 +8,7 @@ import (
 // lineWidth is how many columns a terminal has that nobody has made larger.
 const lineWidth = 80
 
-// table aligns columns with two blanks between them; the first row is the head.
-func table(rows [][]string) string { return aligned(rows, widths(rows)) }
-
-// fitted is a table that fits a line: what is too long is shortened in the
+// fitted is a table that fits a line: the first row is its head, and what is too long is shortened in the
 // middle, for the begin and the end of a record's key tell most.
 func fitted(rows [][]string) string {
 	width := fitting(widths(rows))
@@ -24,6 +21,17 @@ func fitted(rows [][]string) string {
 		cut = append(cut, line)
 	}
 	return aligned(cut, width)
+}
+
+// interleaved puts a text, indented, below each line of a table.
+func interleaved(table string, below []string) string {
+	var b strings.Builder
+	i := 0
+	for line := range strings.Lines(table) {
+		b.WriteString(line + indented(below[i], 4))
+		i++
+	}
+	return b.String()
 }
 
 // wrapped is a table that fits a line: what is too long goes on below.
@@ -47,6 +55,7 @@ func wrapped(rows [][]string) string {
 	return aligned(lines, width)
 }
 
+// aligned puts two blanks between columns; the first row is the head.
 func aligned(rows [][]string, width []int) string {
 	var b strings.Builder
 	for _, row := range rows {
@@ -120,4 +129,18 @@ func indented(text string, by int) string {
 		b.WriteString(strings.Repeat(" ", by) + line + "\n")
 	}
 	return b.String()
+}
+
+// hanging is a text whose first line begins at the left and whose others, if it
+// does not fit one, begin with blanks.
+func hanging(text string, by int) string {
+	runes := []rune(text)
+	if len(runes) <= lineWidth {
+		return text + "\n"
+	}
+	end := strings.LastIndex(string(runes[:lineWidth+1]), " ")
+	if end < 0 {
+		return indented(text, 0)
+	}
+	return strings.TrimRight(text[:end], " ") + "\n" + indented(text[end:], by)
 }

@@ -19,7 +19,8 @@ func newVerify(o Options) *cobra.Command {
 		Use:   "verify",
 		Short: "Compare all records of atlantis.db and the enhanced store",
 		Long: "Wait until the enhanced store has caught up, and compare all records of both stores, both ways. A record that\n" +
-			"differs is looked at again in its own order before it is reported. Changes nothing. Atlantis goes on meanwhile.\n" +
+			"differs is looked at again in its own order before it is reported; one without a holder is shown by the first\n" +
+			"digits of its SHA-256. Changes nothing. Atlantis goes on meanwhile.\n" +
 			"Exit code 0: equal, 1: differences, or no verdict (nothing was compared, mode legacy, not caught up in time),\n" +
 			"3: the enhanced store or the sidecar cannot be reached.",
 		Args: noArgs,
@@ -50,10 +51,10 @@ func comparedText(n int) string {
 func differencesTable(v client.Verdict) string {
 	rows := [][]string{{"KIND", "LEGACY", "ENHANCED", "KNOWN FOR", "RECORD"}}
 	for _, d := range v.Differences {
-		rows = append(rows, []string{d.Kind, orNone(d.LegacyHolder), orNone(d.EnhancedHolder),
+		rows = append(rows, []string{d.Kind, holderText(d.LegacyHolder, ""), holderText(d.EnhancedHolder, ""),
 			upText(time.Duration(d.AgeSeconds * float64(time.Second))), locking.Printable(d.Record)})
 	}
-	text := table(rows)
+	text := fitted(rows)
 	if more := v.Different - len(v.Differences); more > 0 {
 		text += fmt.Sprintf("and %s more\n", thousands(more))
 	}

@@ -20,6 +20,7 @@ func newVersion(o Options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print version, commit, Go version and platform",
+		Long:  "Print version, commit, Go version and platform.\nExit code 0: printed.",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			b := build{o.Version, commit(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}

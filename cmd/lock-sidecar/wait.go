@@ -16,6 +16,7 @@ const pollEvery = 200 * time.Millisecond
 
 func newWait(o Options) *cobra.Command {
 	var admin adminFlags
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "wait",
 		Short: "Wait until the sidecar answers Atlantis",
@@ -31,10 +32,14 @@ func newWait(o Options) *cobra.Command {
 			if err := awaitReady(ctx, c); err != nil {
 				return fmt.Errorf("gave up after %s: %w", admin.timeout, err)
 			}
+			if asJSON {
+				return printJSON(o.Stdout, map[string]bool{"ready": true})
+			}
 			return printf(o.Stdout, "ready\n")
 		},
 	}
 	admin.register(cmd, time.Minute)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return cmd
 }
 

@@ -73,11 +73,15 @@ func TestFitnessWithoutRights(t *testing.T) {
 	s := open(t, to)
 	f, err := s.Fitness(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []redisstore.NodeFitness{{Addr: server.Addr, MaxMemory: -1, UsedMemory: -1, Replicas: -1}}, f.Nodes)
+	require.Len(t, f.Nodes, 1)
+	n := f.Nodes[0]
+	require.Equal(t, server.Addr, n.Addr)
+	require.Empty(t, n.Version+n.Role+n.MaxMemoryPolicy+n.AppendOnly+n.Save+n.ClusterNode)
+	require.Equal(t, int64(-1), n.Replicas)
 	require.Equal(t, int64(-1), f.UsedMemory())
 	require.Equal(t, int64(-1), f.MaxMemory())
 	require.Empty(t, f.Unfit())
-	requireSays(t, "does not say whether it keeps anything on its disk", f.Warnings())
+	requireSays(t, "lacks rights by which it could be looked at: +info", f.Warnings())
 
 	do("acl", "setuser", "sidecar", "+info")
 	f, err = s.Fitness(t.Context())

@@ -10,6 +10,7 @@ func (s *Server) front(w http.ResponseWriter, _ *http.Request) {
 
   /livez /readyz /startupz   health
   /metrics                   Prometheus
+  /api/v1/openapi.json       all of this for programs, OpenAPI 3.1
 
 With the token in admin.token of the data directory:
 
@@ -25,6 +26,7 @@ With the token in admin.token of the data directory:
   /api/v1/drill/rollback     POST, could Atlantis go on with atlantis.db?
   /api/v1/drill/outage       POST, cut the enhanced store off for a while
   /api/v1/admit              POST, let another sidecar use the enhanced store
+  /api/v1/locks              GET, who holds what; GET and DELETE of /{id}
   /api/v1/audit              GET, who did what and why
   /api/v1/export             GET, all records as JSON lines; /api/v1/import, POST, reads them
   /api/v1/backup             GET, a copy of atlantis.db
@@ -34,7 +36,9 @@ On the command line each is a verb: lock-sidecar --help.`)
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
-	answerJSON(w, http.StatusOK, s.options.Sidecar.Status())
+	answer := s.options.Sidecar.Status()
+	answer.Repos = list(answer.Repos)
+	answerJSON(w, http.StatusOK, answer)
 }
 
 func (s *Server) shutdown(w http.ResponseWriter, r *http.Request) {

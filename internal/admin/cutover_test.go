@@ -32,6 +32,8 @@ type cutover struct {
 	outage    client.OutageDrill
 	admitted  client.Admitted
 	acts      client.AuditList
+	locks     client.LockList
+	taken     client.Unlocked
 	exporting func(context.Context, io.Writer, bool) error
 	importing func(context.Context, io.Reader, client.ImportRequest) (client.ImportSummary, error)
 }
@@ -57,6 +59,15 @@ func (c *cutover) Readiness(ctx context.Context) (client.Readiness, error) {
 	return c.readied, c.note(ctx, "readiness")
 }
 func (c *cutover) Conflicts() client.ConflictList { return c.disputed }
+func (c *cutover) Locks(ctx context.Context, q client.LockQuery) (client.LockList, error) {
+	return c.locks, c.note(ctx, q)
+}
+func (c *cutover) Lock(ctx context.Context, id string) (client.Lock, error) {
+	return c.taken.Lock, c.note(ctx, id)
+}
+func (c *cutover) Unlock(ctx context.Context, id string, r client.UnlockRequest) (client.Unlocked, error) {
+	return c.taken, c.note(ctx, []any{id, r})
+}
 func (c *cutover) ResolveConflict(ctx context.Context, r client.ConflictResolution) error {
 	return c.note(ctx, r)
 }

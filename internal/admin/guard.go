@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -19,6 +20,8 @@ func strict(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
@@ -66,19 +69,38 @@ func (s *Server) authorized(next http.Handler) http.Handler {
 
 // ownHost refuses requests that came for a name that is not ours. A web page
 // can make a browser ask us under the page's own name, by pointing that name
-// at this address (DNS rebinding); it can't do that with an IP address.
+// at this address (DNS rebinding); it can't do that with an IP address. Nor is
+// a page of another origin answered that asks us by our own name.
 func (s *Server) ownHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.isOwnHost(r.Host) {
+		switch {
+		case !s.isOwnHost(r.Host):
+			answerError(w, http.StatusForbidden, client.Refused{
+				Text: "the API does not answer under that host name",
+				Hint: "ask for localhost, an IP address, or the host of --admin-listen",
+				Code: client.CodeGuard,
+			})
+		case !sameOrigin(r):
+			answerError(w, http.StatusForbidden, client.Refused{
+				Text: "the API does not answer web pages of another origin",
+				Hint: "send no Origin header",
+				Code: client.CodeGuard,
+			})
+		default:
 			next.ServeHTTP(w, r)
-			return
 		}
-		answerError(w, http.StatusForbidden, client.Refused{
-			Text: "the API does not answer under that host name",
-			Hint: "ask for localhost, an IP address, or the host of --admin-listen",
-			Code: client.CodeGuard,
-		})
 	})
+}
+
+// sameOrigin reports whether a browser asks for a page of ours, or no browser
+// does: only they send Origin.
+func sameOrigin(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && strings.EqualFold(u.Host, r.Host)
 }
 
 func (s *Server) isOwnHost(hostport string) bool {

@@ -32,12 +32,13 @@ func (s *Server) openRoutes() []route {
 	}
 }
 
-// apiRoutes want the token, but for the front page, which only says where
-// things are. All want a host that is ours.
+// apiRoutes want the token, but for the front page and the description of the
+// API, which only say where things are. All want a host that is ours.
 func (s *Server) apiRoutes() []route {
 	sized, guarded := s.sized, s.guarded
 	return []route{
 		{"/{$}", http.MethodGet, limited(s.ownHost(http.HandlerFunc(s.front)))},
+		{"/api/v1/openapi.json", http.MethodGet, limited(s.ownHost(http.HandlerFunc(s.openAPI)))},
 		{"/api/v1/status", http.MethodGet, guarded(s.status)},
 		{"/api/v1/shutdown", http.MethodPost, guarded(s.shutdown)},
 		{"/api/v1/backup", http.MethodGet, guarded(s.backup)},
@@ -57,6 +58,9 @@ func (s *Server) apiRoutes() []route {
 		{"/api/v1/admit", http.MethodPost, guarded(s.admit)},
 		{"/api/v1/audit", http.MethodGet, guarded(s.audit)},
 		{"/api/v1/export", http.MethodGet, guarded(s.export)},
+		{"/api/v1/locks", http.MethodGet, guarded(s.locks)},
+		{"/api/v1/locks/{id}", http.MethodGet, guarded(s.lock)},
+		{"/api/v1/locks/{id}", http.MethodDelete, guarded(s.unlock)},
 		{"/api/v1/import", http.MethodPost, sized(s.importRecords, client.MaxImport)},
 	}
 }
@@ -83,7 +87,7 @@ func (s *Server) routes(lists ...[]route) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		answerError(w, http.StatusNotFound, client.Refused{
 			Text: "no such path",
-			Hint: "see /, or docs/cli.md for the commands that use this API",
+			Hint: "see /, and /api/v1/openapi.json",
 			Code: client.CodeNotFound,
 		})
 	})

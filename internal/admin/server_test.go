@@ -13,15 +13,17 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/client"
 )
 
-// apiCalls lists every call of the API.
-func apiCalls() []string {
-	return []string{
-		"GET /api/v1/status", "GET /api/v1/backup", "POST /api/v1/shutdown",
-		"POST /api/v1/verify", "POST /api/v1/repair", "POST /api/v1/backfill", "GET /api/v1/divergences",
-		"GET /api/v1/mode", "POST /api/v1/mode", "GET /api/v1/readiness", "POST /api/v1/fallback", "POST /api/v1/return",
-		"GET /api/v1/conflicts", "POST /api/v1/conflicts/1", "POST /api/v1/drill/rollback", "POST /api/v1/drill/outage",
-		"POST /api/v1/admit", "GET /api/v1/audit", "GET /api/v1/export", "POST /api/v1/import",
+// apiCalls lists every call of the API that wants the token, as the API describes itself.
+func apiCalls(t *testing.T, api string) []string {
+	t.Helper()
+	var calls []string
+	for route, c := range described(t, api).calls() {
+		if c.Security == nil {
+			calls = append(calls, strings.ReplaceAll(route, "{id}", "1"))
+		}
 	}
+	require.Greater(t, len(calls), 20)
+	return calls
 }
 
 // Health is open to everybody on both listeners, and says why it is bad.
@@ -48,8 +50,8 @@ func TestHealthSaysWhy(t *testing.T) {
 
 // The listener for kubelet and Prometheus has no API, with a token either.
 func TestMetricsListenerHasNoAPI(t *testing.T) {
-	_, _, metrics := start(t, &fake{})
-	for _, call := range append(apiCalls(), "GET /") {
+	_, api, metrics := start(t, &fake{})
+	for _, call := range append(apiCalls(t, api), "GET /", "GET /api/v1/openapi.json") {
 		method, path, _ := strings.Cut(call, " ")
 		a := ask(t, method, metrics+path, withToken())
 		require.Equal(t, http.StatusNotFound, a.code, path)
@@ -70,7 +72,7 @@ func TestAPIWantsTheToken(t *testing.T) {
 		"other scheme": {"Authorization": "Basic " + token},
 		"bare":         {"Authorization": token},
 	} {
-		for _, call := range apiCalls() {
+		for _, call := range apiCalls(t, api) {
 			method, path, _ := strings.Cut(call, " ")
 			a := ask(t, method, api+path, header)
 			require.Equal(t, http.StatusUnauthorized, a.code, "%s %s", name, path)
@@ -100,6 +102,28 @@ func TestAPIRefusesForeignHosts(t *testing.T) {
 	}
 }
 
+// A web page of another origin is not answered, with the token either, though health and metrics are open to all.
+func TestAPIRefusesForeignOrigins(t *testing.T) {
+	f := &fake{}
+	_, api, _ := start(t, f)
+	for origin, want := range map[string]int{
+		"": 200, api: 200, "http://evil.example.com": 403, "null": 403, "http://127.0.0.1": 403, "http://127.0.0.1:1": 403, api + ".evil.example.com": 403, "://": 403,
+	} {
+		header := withToken()
+		if origin != "" {
+			header["Origin"] = origin
+		}
+		require.Equal(t, want, ask(t, "GET", api+"/api/v1/status", header).code, origin)
+		if want != http.StatusOK {
+			require.Equal(t, want, ask(t, "POST", api+"/api/v1/shutdown", header).code, origin)
+		}
+		for _, path := range []string{"/livez", "/readyz", "/startupz", "/metrics"} {
+			require.Equal(t, http.StatusOK, ask(t, "GET", api+path, header).code, origin)
+		}
+	}
+	require.Zero(t, f.shutdowns.Load())
+}
+
 // Every answer forbids caching, framing and guessing; errors are JSON.
 func TestEveryAnswerIsStrict(t *testing.T) {
 	_, api, _ := start(t, &fake{})
@@ -109,7 +133,7 @@ func TestEveryAnswerIsStrict(t *testing.T) {
 		errorCode    string
 	}{
 		{"GET", "/", 200, ""}, {"HEAD", "/", 200, ""}, {"GET", "/livez", 200, ""}, {"GET", "/metrics", 200, ""}, {"GET", "/api/v1/status", 200, ""},
-		{"GET", "/nothing", 404, "not_found"}, {"GET", "/api/v1/locks", 404, "not_found"}, {"GET", "/livez/x", 404, "not_found"},
+		{"GET", "/nothing", 404, "not_found"}, {"GET", "/api/v1/lock", 404, "not_found"}, {"GET", "/livez/x", 404, "not_found"},
 		{"POST", "/livez", 405, "invalid"}, {"GET", "/api/v1/shutdown", 405, "invalid"}, {"DELETE", "/api/v1/status", 405, "invalid"},
 		{"PUT", "/api/v1/mode", 405, "invalid"}, {"POST", "/api/v1/readiness", 405, "invalid"}, {"GET", "/api/v1/conflicts/1", 405, "invalid"},
 	} {
@@ -119,6 +143,8 @@ func TestEveryAnswerIsStrict(t *testing.T) {
 		require.Equal(t, "nosniff", a.header.Get("X-Content-Type-Options"))
 		require.Equal(t, "no-store", a.header.Get("Cache-Control"))
 		require.Equal(t, "no-referrer", a.header.Get("Referrer-Policy"))
+		require.Equal(t, "DENY", a.header.Get("X-Frame-Options"))
+		require.Equal(t, "same-origin", a.header.Get("Cross-Origin-Resource-Policy"))
 		if c.errorCode != "" {
 			isJSONError(t, a, c.errorCode)
 		}

@@ -19,7 +19,7 @@ var (
 	// ErrConflict is what calls wrap that another call, which is under way, or the
 	// present mode keeps out.
 	ErrConflict = errors.New("not at this moment")
-	// ErrNotFound is what ResolveConflict wraps for a conflict that is none.
+	// ErrNotFound is what calls wrap for a conflict or a lock that is none.
 	ErrNotFound = errors.New("no such thing")
 	// ErrInvalid is what calls wrap for a request or an import that makes no sense.
 	ErrInvalid = errors.New("request makes no sense")
@@ -87,6 +87,13 @@ type Sidecar interface {
 	Export(ctx context.Context, w io.Writer, values bool) error
 	// Import reads such lines, with values, to their end. It lists all that differs.
 	Import(ctx context.Context, r io.Reader, o client.ImportRequest) (client.ImportSummary, error)
+	// Locks lists the project locks that a query, with a known order, matches.
+	Locks(ctx context.Context, q client.LockQuery) (client.LockList, error)
+	// Lock returns one, and ErrNotFound if none has that id.
+	Lock(ctx context.Context, id string) (client.Lock, error)
+	// Unlock takes one away; a request that forces has a reason. It returns
+	// ErrNotFound, or *Guard where only force would do.
+	Unlock(ctx context.Context, id string, r client.UnlockRequest) (client.Unlocked, error)
 	// Shutdown begins the end of the process and does not wait for it.
 	Shutdown()
 }

@@ -104,7 +104,7 @@ func (k *checker) adviseExposure() {
 		k.warn(k.is("sidecar.admin-listen")+", which other machines reach: the bearer token crosses the network in clear text",
 			"listen on 127.0.0.1; metrics and health have sidecar.metrics-listen", "sidecar.admin-listen")
 	}
-	for _, path := range []string{"redis.password", "sidecar.auth.password"} {
+	for _, path := range []string{"redis.password", "sidecar.auth.password", "sidecar.atlantis.password"} {
 		if k.c.Source(path).Level == LevelFlag {
 			k.warn(path+" is given by a flag: everybody on the machine sees it in the process list", "use "+path+"-file", path)
 		}

@@ -189,6 +189,7 @@ type Sidecar struct {
 	LogLevel      string        `key:"log-level" default:"info" oneof:"trace debug info warn error" doc:"least severity that is logged"`
 	Debug         bool          `key:"debug-endpoints" default:"false" doc:"profiles and variables of the process under /debug/ of the admin listener, for those who have the token"`
 	Auth          Auth          `key:"auth"`
+	Atlantis      Atlantis      `key:"atlantis"`
 	Readiness     Readiness     `key:"readiness"`
 	Ignore        []Ignore      `key:"ignore" doc:"divergences that are known and accepted: counted apart, not recorded"`
 	Limits        Limits        `key:"limits"`
@@ -217,6 +218,15 @@ type ServerTLS struct {
 	Enabled  bool   `key:"enabled" default:"false" doc:"Atlantis must connect with TLS (--redis-tls-enabled)"`
 	CertFile string `key:"cert-file" doc:"PEM certificate of the sidecar, with key-file"`
 	KeyFile  string `key:"key-file" doc:"PEM key of the certificate"`
+}
+
+// Atlantis is its own web page and API, which the sidecar asks to give up a lock,
+// so that the plan file goes too.
+type Atlantis struct {
+	URL          string `key:"url" doc:"address of Atlantis itself, such as http://127.0.0.1:4141: locks unlock goes through it; empty is none"`
+	Username     string `key:"username" doc:"user of its page (--web-username), where it wants one (--web-basic-auth)"`
+	Password     Secret `key:"password" doc:"password of that user (--web-password)"`
+	PasswordFile string `key:"password-file" doc:"file that holds this password; read at start, trailing newline dropped"`
 }
 
 // Readiness is the guard of a cut-over. Latency counts writes only, and only

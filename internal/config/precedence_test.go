@@ -42,11 +42,13 @@ func textFor(k config.Key) *rapid.Generator[string] {
 		"sidecar.metrics-listen":    {":3", ""},
 		"sidecar.auth.tls.enabled":  {"false"},
 		"sidecar.auth.username":     {""},
+		"sidecar.atlantis.url":      {"", "http://127.0.0.1:4141", "https://atlantis.example.com/base"},
 		"sidecar.limits.max-value":  {"8MiB", "1KiB", "500000"},
 		"sidecar.hybrid.repos":      {"acme/*", "a/*,b/c"},
 		"redis.tls.ca-file":         {"", "ca.pem"},
 		"redis.wait-replicas":       {"0", "1"},
 		"sidecar.auth.password":     {"", "one"},
+		"sidecar.atlantis.password": {"", "one"},
 		"sidecar.auth.tls.key-file": {""},
 	}
 	if texts, ok := fixed[k.Path]; ok {
@@ -176,6 +178,8 @@ func textOf(c *config.Config, path string, value any) string {
 	switch path {
 	case "redis.password":
 		return c.Redis.Password.Reveal()
+	case "sidecar.atlantis.password":
+		return c.Sidecar.Atlantis.Password.Reveal()
 	case "sidecar.auth.password":
 		return c.Sidecar.Auth.Password.Reveal()
 	}

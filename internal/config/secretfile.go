@@ -15,6 +15,7 @@ func (l *loader) readSecrets() {
 	c := l.config
 	l.readPassword("redis.password", &c.Redis.Password, c.Redis.PasswordFile)
 	l.readPassword("sidecar.auth.password", &c.Sidecar.Auth.Password, c.Sidecar.Auth.PasswordFile)
+	l.readPassword("sidecar.atlantis.password", &c.Sidecar.Atlantis.Password, c.Sidecar.Atlantis.PasswordFile)
 	for i := range c.Events.Webhooks {
 		hook := &c.Events.Webhooks[i]
 		if hook.SecretFile != "" {

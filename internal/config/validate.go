@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/url"
 	"path"
 	"reflect"
 	"slices"
@@ -28,6 +29,7 @@ func (c *Config) check() (warnings, errs []Finding) {
 	k.redis()
 	k.addresses()
 	k.auth()
+	k.atlantis()
 	k.entries()
 	k.advise()
 	return k.warnings, k.errs
@@ -207,6 +209,20 @@ func (k *checker) auth() {
 	}
 	if a.Username != "" && a.Password == "" && a.PasswordFile == "" {
 		k.fail(k.is("sidecar.auth.username")+" but sidecar.auth.password is empty", "a user needs a password", "sidecar.auth.username", "sidecar.auth.password")
+	}
+}
+
+// atlantis checks how Atlantis itself is reached.
+func (k *checker) atlantis() {
+	k.exclusive("sidecar.atlantis.password")
+	k.word("sidecar.atlantis.username", ":")
+	a := &k.c.Sidecar.Atlantis
+	if u, err := url.Parse(a.URL); a.URL != "" && !hasUserinfo(reflect.ValueOf(a.URL)) &&
+		(err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "") {
+		k.fail("sidecar.atlantis.url is no address such as http://127.0.0.1:4141", "", "sidecar.atlantis.url")
+	}
+	if a.URL == "" && a.Username != "" {
+		k.warn(k.is("sidecar.atlantis.username")+" but sidecar.atlantis.url is empty: it has no effect", "", "sidecar.atlantis.username", "sidecar.atlantis.url")
 	}
 }
 

@@ -38,6 +38,8 @@ func TestContradictionsNameBothSides(t *testing.T) {
 		{"key without certificate", "sidecar: {auth: {tls: {key-file: k.pem}}}", `config.yaml:1: sidecar.auth.tls.key-file is "k.pem" but sidecar.auth.tls.cert-file is empty; a certificate needs its key`},
 		{"TLS without certificate", "sidecar: {auth: {tls: {enabled: true}}}", "config.yaml:1: sidecar.auth.tls.enabled is true but sidecar.auth.tls.cert-file is empty; a server needs a certificate and its key"},
 		{"both passwords", "redis: {password: x, password-file: /none}", "config.yaml:1: redis.password and redis.password-file are both set; keep one"},
+		{"atlantis without scheme", "sidecar: {atlantis: {url: 127.0.0.1:4141}}", `config.yaml:1: sidecar.atlantis.url is no address such as http://127.0.0.1:4141`},
+		{"atlantis with a query", "sidecar: {atlantis: {url: 'http://a/?x=EXAMPLE-TOKEN-NOT-REAL'}}", `config.yaml:1: sidecar.atlantis.url is no address such as http://127.0.0.1:4141`},
 		{"user without password", "sidecar: {auth: {username: u}}", `config.yaml:1: sidecar.auth.username is "u" but sidecar.auth.password is empty; a user needs a password`},
 		{"glob", "sidecar: {hybrid: {repos: ['a[']}}", `config.yaml:1: sidecar.hybrid.repos has "a["; expected a glob such as acme/*`},
 		{"data dir", "sidecar: {data-dir: ''}", "config.yaml:1: sidecar.data-dir is empty"},

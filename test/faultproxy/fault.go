@@ -15,6 +15,9 @@ type Fault struct {
 	// TruncateAfter closes a connection after that many bytes of replies, counted from its beginning or, on one that was
 	// open already, not at all: cut those first. 0: does not.
 	TruncateAfter int
+	// Alter rewrites each piece of the replies, which must keep its length where the protocol counts bytes. A reply that
+	// comes in several pieces is not put together first.
+	Alter func(piece []byte) []byte
 }
 
 // Pass is no fault.

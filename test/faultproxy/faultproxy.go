@@ -198,6 +198,9 @@ func (p *Proxy) deliver(l *link, d direction, to net.Conn, bytes []byte) bool {
 		if f.Delay > 0 && !l.wait(f.Delay) {
 			return false
 		}
+		if f.Alter != nil {
+			bytes = f.Alter(bytes)
+		}
 		if f.TruncateAfter > 0 {
 			bytes = bytes[:min(l.left, len(bytes))]
 			l.left -= len(bytes)

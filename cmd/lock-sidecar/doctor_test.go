@@ -1,0 +1,219 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lock-sidecar/lock-sidecar/internal/doctor"
+	"github.com/lock-sidecar/lock-sidecar/test/process"
+	"github.com/lock-sidecar/lock-sidecar/test/redistest"
+	"github.com/lock-sidecar/lock-sidecar/test/sidecar"
+)
+
+// aclLine is the user of docs/security.md.
+func aclLine(t *testing.T, password string) []any {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/security.md")
+	require.NoError(t, err)
+	line := regexp.MustCompile(`(?m)^ACL SETUSER .*$`).FindString(string(page))
+	require.NotEmpty(t, line)
+	var words []any
+	for _, word := range strings.Fields(strings.Replace(line, "PASSWORD", password, 1)) {
+		words = append(words, word)
+	}
+	return words
+}
+
+// whereIs are the flags by which doctor finds a sidecar that runs.
+func whereIs(p *sidecar.Process) []string {
+	return []string{"--data-dir", p.DataDir, "--listen", p.Addr, "--admin-listen", p.AdminAddr, "--metrics-listen", p.MetricsAddr}
+}
+
+// With the least rights that the docs list a sidecar does everything that it can do, in every mode, and Redis has
+// refused it nothing. Doctor is silent on it.
+func TestBinaryLeastRightsAreEnough(t *testing.T) {
+	server := redistest.Start(t, "--appendonly", "yes")
+	admin := server.Client(t)
+	require.NoError(t, admin.Do(t.Context(), aclLine(t, "EXAMPLE-TOKEN-NOT-REAL")...).Err())
+	password := filepath.Join(t.TempDir(), "password")
+	require.NoError(t, os.WriteFile(password, []byte("EXAMPLE-TOKEN-NOT-REAL\n"), 0o600))
+	flags := []string{"--redis-addr", server.Addr, "--redis-username", "lock-sidecar", "--redis-password-file", password, "--circuit-breaker-min-fallback", "100ms"}
+	p := sidecar.Start(t, sidecar.Options{Args: flags})
+	awaitOutput(t, p, "every record is equal")
+	fill(t, p)
+	v := verbs(t, p)
+	force := []string{"--force", "--reason", "test"}
+	v(0, "verify")
+	v(0, append([]string{"mode", "hybrid", "--percent", "50"}, force...)...)
+	v(0, append([]string{"mode", "primary"}, force...)...)
+	require.NoError(t, p.Client(t).Set(t.Context(), "pr/acme/infra/two/default/", lockValue, 0).Err())
+	v(0, "verify")
+	v(0, "repair")
+	v(0, "backfill")
+	v(0, "drill", "rollback")
+	v(0, "drill", "outage", "--for", "1s")
+	v(0, "fallback", "--reason", "test")
+	require.NoError(t, p.Client(t).Del(t.Context(), "pr/acme/infra/two/default/").Err())
+	v(0, "return")
+	v(0, append([]string{"mode", "enhanced"}, force...)...)
+	v(0, "export")
+	v(0, append([]string{"mode", "primary"}, force...)...)
+	v(0, append([]string{"admit", "another"}, "--reason", "test")...)
+	require.NoError(t, p.Client(t).Del(t.Context(), lockKey).Err())
+
+	text := v(0, append(append([]string{"doctor"}, whereIs(p)...), flags...)...)
+	require.Regexp(t, `^good: \d+ checks, nothing found\n$`, text)
+	p.Stop()
+	again := sidecar.Start(t, sidecar.Options{DataDir: p.DataDir, Args: flags})
+	awaitOutput(t, again, "redis backend health check passed")
+	require.NotContains(t, again.Output(), "redis is not set up for locks")
+	again.Stop()
+	refused, err := admin.Do(t.Context(), "acl", "log").Slice()
+	require.NoError(t, err)
+	require.Empty(t, refused)
+
+	require.NoError(t, admin.Do(t.Context(), "acl", "setuser", "lock-sidecar", "-hset").Err())
+	text, _, code := sidecar.Run(t, nil, append(append([]string{"doctor"}, whereIs(p)...), flags...)...)
+	require.Equal(t, 1, code)
+	require.Contains(t, text, "ERROR    redis: rights\n")
+	require.Contains(t, strings.Join(strings.Fields(text), " "), "lacks rights that the store needs: +hset")
+	require.Contains(t, strings.Join(strings.Fields(text), " "), "acl setuser USER +hset")
+	fitsALine(t, text)
+}
+
+// A start on a Redis that would lose locks says so in the log, and goes on; primary is refused there without force.
+func TestBinaryEvictingRedis(t *testing.T) {
+	server := redistest.Start(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+	p := sidecar.Start(t, sidecar.Options{Args: []string{"--redis-addr", server.Addr, "--readiness-min-duration", "0s", "--readiness-min-operations", "0"}})
+	awaitOutput(t, p, "set maxmemory-policy noeviction, it is allkeys-lru")
+	awaitOutput(t, p, "keeps nothing on its disk")
+	awaitOutput(t, p, "every record is equal")
+	fill(t, p)
+	v := verbs(t, p)
+	v(0, "verify")
+	text := v(4, "mode", "primary")
+	require.Contains(t, text, "fitness of the store")
+	require.Contains(t, text, "allkeys-lru")
+	require.Contains(t, v(0, "mode"), "shadow")
+
+	where := append(append([]string{"doctor"}, whereIs(p)...), "--redis-addr", server.Addr)
+	text = v(1, where...)
+	require.Regexp(t, `^1 error, 1 warning in \d+ checks\n\nERROR    redis: eviction\n`, text)
+	require.Contains(t, text, "\nWARNING  redis: persistence\n")
+	require.Contains(t, strings.Join(strings.Fields(text), " "), "config set maxmemory-policy noeviction")
+	fitsALine(t, text)
+	var r doctor.Report
+	require.NoError(t, json.Unmarshal([]byte(v(1, append(where, "--json")...)), &r))
+	require.Len(t, r.Findings, 2)
+	require.Equal(t, 1, r.Errors())
+	require.Equal(t, []doctor.Unknown{}, r.Unknown)
+	v(0, "mode", "primary", "--force", "--reason", "test")
+}
+
+// Without a sidecar doctor works from the configuration; a database that somebody holds, and settings that
+// contradict each other, are found.
+func TestBinaryDoctorWithoutASidecar(t *testing.T) {
+	addrs := process.FreeAddrs(t, 2)
+	where := []string{"doctor", "--listen", addrs[0], "--admin-listen", addrs[1], "--data-dir"}
+	dir := t.TempDir()
+	stdout, stderr, code := sidecar.Run(t, nil, append(where, dir)...)
+	require.Equal(t, 0, code, stdout+stderr)
+	require.Regexp(t, `^good: \d+ checks, nothing found\n$`, stdout)
+
+	p := sidecar.Start(t, sidecar.Options{})
+	stdout, _, code = sidecar.Run(t, nil, append(where, p.DataDir)...)
+	require.Equal(t, 1, code)
+	require.Contains(t, strings.Join(strings.Fields(stdout), " "), fmt.Sprintf("file is held by another process: process %d (lock-sidecar", p.PID()))
+	fitsALine(t, stdout)
+
+	stdout, _, code = sidecar.Run(t, nil, append(where, dir, "--redis-cluster-mode", "--redis-db", "3", "--redis-addr", "a:1")...)
+	require.Equal(t, 2, code)
+	require.Contains(t, stdout, "ERROR    configuration: contradictions\n")
+	require.Contains(t, stdout, "redis.db is 3")
+	fitsALine(t, stdout)
+
+	stdout, _, code = sidecar.Run(t, nil, append(where, dir, "--enhanced-locking-backend", "embedded", "--redis-addr", "a:1", "--json")...)
+	require.Equal(t, 0, code, "a warning is no error")
+	require.Contains(t, stdout, "Redis is not used")
+}
+
+// Another sidecar at the address of the admin API is a finding; one that was named and does not answer, or wants
+// another token, is an exit code.
+func TestBinaryDoctorAndAStranger(t *testing.T) {
+	p := sidecar.Start(t, sidecar.Options{})
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "admin.token"), []byte("0123456789abcdef"), 0o600))
+	free := process.FreeAddrs(t, 2)
+	stdout, _, code := sidecar.Run(t, nil, "doctor", "--data-dir", dir, "--listen", free[0], "--admin-listen", p.AdminAddr)
+	require.Equal(t, 1, code)
+	require.Contains(t, stdout, "ERROR    sidecar: answers\n")
+
+	for want, args := range map[int][]string{
+		3: {"--admin", "http://" + free[1]},
+		4: {"--admin", "http://" + p.AdminAddr},
+	} {
+		stdout, stderr, code := sidecar.Run(t, nil, append([]string{"doctor", "--data-dir", dir, "--listen", free[0]}, args...)...)
+		require.Equal(t, want, code)
+		result{"", stderr, code}.isOneLine(t)
+		require.Empty(t, stdout)
+	}
+}
+
+// locksIn is a web server that does to a sidecar what Atlantis does to its Redis when somebody asks it; the real one is
+// no part of this repository. Elsewhere: it keeps its locks in another place.
+func locksIn(t *testing.T, redisAddr string, elsewhere bool) string {
+	t.Helper()
+	client := redisClient(t, &redis.Options{Addr: redisAddr})
+	return fakeAPI(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method + " " + r.URL.Path {
+		case "GET /healthz":
+			_, _ = fmt.Fprint(w, `{"status": "ok"}`)
+		case "GET /status":
+			_, _ = fmt.Fprint(w, `{"version": "0.40.0"}`)
+		case "GET /api/locks":
+			if !elsewhere {
+				client.Scan(r.Context(), 0, "pr*", 0).Val()
+			}
+			_, _ = fmt.Fprint(w, `{"Locks": null}`)
+		case "DELETE /locks":
+			key, _ := url.PathUnescape(r.URL.Query().Get("id"))
+			if elsewhere || client.Get(r.Context(), "pr/"+key).Err() != nil {
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
+			client.Del(r.Context(), "pr/"+key)
+		}
+	})
+}
+
+// Whether Atlantis keeps its locks here is seen by its questions, and unlock goes through it.
+func TestBinaryAsksAtlantis(t *testing.T) {
+	addrs := process.FreeAddrs(t, 1)
+	here, elsewhere := locksIn(t, addrs[0], false), locksIn(t, addrs[0], true)
+	p := sidecar.Start(t, sidecar.Options{Args: []string{"--listen", addrs[0], "--atlantis-url", here}})
+	p.Addr = addrs[0]
+	fill(t, p)
+	v := verbs(t, p)
+	where := append(append([]string{"doctor"}, whereIs(p)...), "--atlantis-url")
+	require.Regexp(t, `^good: \d+ checks, nothing found\n$`, v(0, append(where, here)...))
+	text := v(1, append(where, elsewhere)...)
+	require.Contains(t, text, "ERROR    atlantis: locking database\n")
+	require.Contains(t, strings.Join(strings.Fields(text), " "), "--locking-db-type=redis")
+
+	id := regexp.MustCompile(`[0-9a-f]{16}`).FindString(v(0, "locks", "list"))
+	text = v(0, "locks", "unlock", id, "--reason", "stale")
+	require.Contains(t, text, "Atlantis has discarded its plan")
+	require.Equal(t, "no lock\n", v(0, "locks", "list"))
+	require.Contains(t, v(0, "audit", "-n", "1"), "by=atlantis")
+	v(1, "locks", "unlock", id)
+}

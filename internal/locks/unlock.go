@@ -1,0 +1,81 @@
+package locks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/lock-sidecar/lock-sidecar/client"
+	"github.com/lock-sidecar/lock-sidecar/internal/atlantisapi"
+	"github.com/lock-sidecar/lock-sidecar/internal/audit"
+	"github.com/lock-sidecar/lock-sidecar/locking"
+)
+
+// plansStay warns of what a lock leaves behind that was taken away without
+// Atlantis.
+const plansStay = "its plan was not deleted and can still be applied: discard it with `atlantis unlock` in the pull request"
+
+// Unlock takes a lock away: Atlantis does if there is an address of it, else,
+// with force, the record is deleted, unless it changed meanwhile. It returns
+// ErrNotFound or ErrNotSafe before it has done anything.
+func (d *Desk) Unlock(ctx context.Context, id string, r client.UnlockRequest) (client.Unlocked, error) {
+	record, err := d.find(ctx, id)
+	if err != nil {
+		return client.Unlocked{}, err
+	}
+	u := client.Unlocked{Lock: lockOf(record), By: client.ByAtlantis}
+	switch {
+	case d.Atlantis != nil && !r.Force:
+		err = d.throughAtlantis(ctx, record)
+	case !r.Force:
+		return u, ErrNotSafe
+	default:
+		u.By, u.Warning = client.ByForce, plansStay
+		err = d.remove(ctx, record)
+	}
+	d.keep(u, r.Reason, err)
+	return u, err
+}
+
+// throughAtlantis lets Atlantis give the lock up, and looks whether it did.
+func (d *Desk) throughAtlantis(ctx context.Context, record locking.Record) error {
+	err := d.Atlantis.Unlock(ctx, record.Key.Rest())
+	if err != nil && !errors.Is(err, atlantisapi.ErrNoLock) {
+		return fmt.Errorf("give up lock: %w", err)
+	}
+	now, readErr := d.Store.Get(ctx, record.Key)
+	switch {
+	case errors.Is(readErr, locking.ErrNotFound):
+		return nil
+	case readErr != nil:
+		return fmt.Errorf("look whether the lock is gone: %w", readErr)
+	case now.Version != record.Version:
+		return nil // it was given up, and taken again at once
+	case err != nil:
+		return fmt.Errorf("give up lock: %w; does Atlantis at %s keep its locks here?", err, d.Atlantis.URL())
+	}
+	return fmt.Errorf("give up lock: Atlantis at %s says that it did, and the lock is still there; does it keep its locks here?", d.Atlantis.URL())
+}
+
+// remove deletes the record, if it is the one that was looked at.
+func (d *Desk) remove(ctx context.Context, record locking.Record) error {
+	outcomes, err := d.Store.Apply(ctx, []locking.Change{locking.Delete(record.Key, locking.AtVersion(record.Version))})
+	switch {
+	case err != nil:
+		return fmt.Errorf("delete lock: %w", err)
+	case !outcomes[0].Applied:
+		return fmt.Errorf("%w any more: it has changed, look again", ErrNotFound)
+	}
+	return nil
+}
+
+func (d *Desk) keep(u client.Unlocked, reason string, err error) {
+	result := "done"
+	if err != nil {
+		result = err.Error()
+	}
+	d.Audit(audit.Entry{
+		Act: "unlock", Actor: audit.Operator, Reason: reason, Result: result,
+		Details: map[string]string{"record": u.Lock.Record, "holder": holder(u.Lock), "by": u.By},
+	})
+}
