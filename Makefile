@@ -36,7 +36,7 @@ build: ## Build the static binary bin/lock-sidecar
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/lock-sidecar ./cmd/lock-sidecar
 
 .PHONY: test
-test: redis ## Run the tests (gets redis-server if it is missing)
+test: redis git ## Run the tests (gets redis-server and git if they are missing)
 	$(GO) test -timeout 10m ./...
 
 # The race detector sees a code path, whatever Redis or the disk does to it: of the acceptance tests one of each path is
@@ -44,7 +44,7 @@ test: redis ## Run the tests (gets redis-server if it is missing)
 RACED ?= Linearizable|OldClients|Transcripts|ThereAndBackUnderLoad|TwoSidecars|AForeignChange|ComesAndGoes|RetiringLegacy|Drills|Contention
 
 .PHONY: race
-race: redis ## Run the tests with the race detector (needs a C compiler)
+race: redis git ## Run the tests with the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v '/test/acceptance$$')
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m -run '$(RACED)' ./test/acceptance
 
@@ -69,6 +69,15 @@ e2e: ## Run the tests that need root: full disks, failing fsync, Prometheus (Lin
 manifests: redis ## Check what is in k8s and docker-compose.yml, and walk through the phases with it
 	cd test/manifests && $(GO) test -count=1 -timeout 10m ./...
 
+.PHONY: e2e-atlantis
+e2e-atlantis: redis git ## Run pull requests through your own Atlantis: make e2e-atlantis ATLANTIS=/path/to/atlantis
+	@if [ -z "$(ATLANTIS)" ]; then \
+		echo "NOT RUN: the tests with a real Atlantis. Give them its binary: make e2e-atlantis ATLANTIS=/path/to/atlantis (docs/testing-atlantis.md)"; \
+	else \
+		echo ATLANTIS="$(abspath $(ATLANTIS))" $(GO) test -tags atlantis -count=1 -timeout 30m -v ./test/atlantis; \
+		ATLANTIS="$(abspath $(ATLANTIS))" $(GO) test -tags atlantis -count=1 -timeout 30m -v ./test/atlantis; \
+	fi
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME each (10m)
 	@sh scripts/fuzz.sh $(FUZZTIME)
@@ -77,9 +86,9 @@ fuzz: ## Run every fuzz target for FUZZTIME each (10m)
 lint: ## Check format, go vet, staticcheck, and that generated files are current
 	@unformatted=$$(gofmt -l .) && [ -z "$$unformatted" ] || { echo "gofmt -w these:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet -tags e2e ./...
-	$(GO) vet -tags soak,failpoints,torture ./...
+	$(GO) vet -tags soak,failpoints,torture,atlantis,mutations ./...
 	$(GO) tool -modfile=tools/go.mod staticcheck -tags e2e ./...
-	$(GO) tool -modfile=tools/go.mod staticcheck -tags soak,failpoints,torture ./...
+	$(GO) tool -modfile=tools/go.mod staticcheck -tags soak,failpoints,torture,atlantis,mutations ./...
 	cd test/manifests && $(GO) vet ./... && $(GO) tool -modfile=../../tools/go.mod staticcheck ./...
 	@sh scripts/generated.sh
 
@@ -119,3 +128,7 @@ clean: ## Remove what was built
 .PHONY: redis
 redis:
 	@sh scripts/need.sh redis-server
+
+.PHONY: git
+git:
+	@sh scripts/need.sh git

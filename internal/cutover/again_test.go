@@ -189,3 +189,37 @@ func TestAConflictUnderTheHoldKeepsTheModeWhereItIs(t *testing.T) {
 		require.Equal(t, compare.SideOf(locking.Record{}, 0), r.conflicts.List()[0].Legacy)
 	})
 }
+
+// A flip moves no record while it is not known what the enhanced store did to one.
+func TestAFlipWaitsForWhatIsInDoubt(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.begin(shadow.Assignment{Mode: shadow.Primary})
+		goOn := make(chan struct{})
+		r.far.set(func(s *server) {
+			s.fault = func(_ context.Context, op string) (error, error) {
+				if op != "apply" {
+					return nil, nil
+				}
+				<-goOn
+				return nil, locking.ErrUnknownResult // it was made, and nobody is told
+			}
+		})
+		took := make(chan bool, 1)
+		go func() {
+			won, err := r.try(lockKey(1), 1)
+			took <- err == nil && won
+		}()
+		synctest.Wait()
+		flipped := make(chan error, 1)
+		go func() { flipped <- r.to(shadow.Shadow) }()
+		synctest.Wait() // it holds all routes, and waits for the command that is inside
+		r.far.fails(nil)
+		close(goOn)
+		guarded(t, <-flipped, "has not answered for a change")
+		require.Equal(t, shadow.Primary, r.now().Mode)
+		require.True(t, <-took)
+		require.Equal(t, string(lockOf(1)), r.holder(lockKey(1)))
+		r.settled()
+		r.equal()
+	})
+}

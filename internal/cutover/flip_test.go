@@ -366,3 +366,30 @@ func (r *rig) slowCommits() (goOn func()) {
 	r.t.Cleanup(goOn)
 	return goOn
 }
+
+// What the follower misses between the comparison and the hold keeps a flip from
+// happening.
+func TestAFlipWantsBothStoresInStepUnderTheHold(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.begin(shadow.Assignment{Mode: shadow.Shadow})
+		missed := false
+		r.far.set(func(s *server) {
+			s.fault = func(_ context.Context, op string) (error, error) {
+				if op == "durable" && !missed { // the records have been compared
+					missed = true
+					require.True(t, r.acquire(lockKey(1), 1))
+				}
+				if op == "apply" && missed {
+					return errAway, nil
+				}
+				return nil, nil
+			}
+		})
+		guarded(t, r.to(shadow.Primary), "not in step")
+		require.True(t, missed)
+		require.Equal(t, shadow.Shadow, r.now().Mode)
+		r.far.fails(nil)
+		r.settled()
+		r.equal()
+	})
+}

@@ -81,7 +81,7 @@ func ofModes() []mutation {
 		{
 			name: "while nobody knows who answers, a store answers",
 			file: "shadow/gate.go", old: "	if errors.As(g.down, &unsure) {", new: "	if false && errors.As(g.down, &unsure) {",
-			pkg: "./shadow",
+			pkg: "./internal/cutover",
 		},
 		{
 			name: "a conflict is forgotten and its lock granted",
