@@ -10,7 +10,7 @@ func ofModes() []mutation {
 		},
 		{
 			name: "in primary OK comes before legacy has the change",
-			file: "shadow/router.go", old: "	if !waits || !r.Standby.waits() {", new: "	if true || !waits || !r.Standby.waits() {",
+			file: "shadow/ask.go", old: "	if !waits || !r.Standby.waits() {", new: "	if true || !waits || !r.Standby.waits() {",
 			pkg: "./shadow",
 		},
 		{
@@ -25,27 +25,27 @@ func ofModes() []mutation {
 		},
 		{
 			name: "a write whose mark cannot be removed is answered OK",
-			file: "shadow/router.go", old: "	if err := r.Standby.Alone(why); err != nil {\n		r.ToLegacy.lost(keys)", new: "	if err := r.Standby.Alone(why); err != nil && false {\n		r.ToLegacy.lost(keys)",
+			file: "shadow/ask.go", old: "	if err := r.Standby.Alone(why); err != nil {\n		r.ToLegacy.lost(keys)", new: "	if err := r.Standby.Alone(why); err != nil && false {\n		r.ToLegacy.lost(keys)",
 			pkg: "./shadow",
 		},
 		{
 			name: "a key in doubt is read as if nothing had happened",
-			file: "shadow/router.go", old: "	if r.inDoubt(key) {\n		return locking.Record{}, errInDoubt\n	}\n", new: "",
+			file: "shadow/ask.go", old: "	if r.inDoubt(key) {\n		return locking.Record{}, errInDoubt\n	}\n", new: "",
 			pkg: "./shadow",
 		},
 		{
 			name: "a key in doubt is written as if nothing had happened",
-			file: "shadow/router.go", old: "	if slices.ContainsFunc(keys, r.inDoubt) {\n		return nil, errInDoubt\n	}\n", new: "",
+			file: "shadow/ask.go", old: "	if slices.ContainsFunc(keys, r.inDoubt) {\n		return nil, errInDoubt\n	}\n", new: "",
 			pkg: "./shadow",
 		},
 		{
 			name: "the follower runs changes of one key in any order",
-			file: "shadow/router.go", old: "	release, err := r.order.hold(ctx, keys...)\n	if err != nil {\n		return nil, err\n	}\n	defer release()\n	if refused, err", new: "	if refused, err",
+			file: "shadow/ask.go", old: "	release, err := r.order.hold(ctx, keys...)\n	if err != nil {\n		return nil, err\n	}\n	defer release()\n	if refused, err", new: "	if refused, err",
 			pkg: "./shadow",
 		},
 		{
 			name: "a change of an unknown result leaves its key clean",
-			file: "shadow/router.go", old: "		r.lost(keys) // an error may", new: "		_ = keys // an error may",
+			file: "shadow/ask.go", old: "		r.lost(keys) // an error may", new: "		_ = keys // an error may",
 			pkg: "./shadow",
 		},
 		{
@@ -90,12 +90,12 @@ func ofModes() []mutation {
 		},
 		{
 			name: "legacy takes over though other sidecars use the store",
-			file: "internal/cutover/resume.go", old: "	case a.Shared:\n		return \"other sidecars use the store too\", false\n", new: "",
+			file: "internal/cutover/mayleave.go", old: "	case a.Shared:\n		return \"other sidecars use the store too\", false\n", new: "",
 			pkg: "./internal/cutover",
 		},
 		{
 			name: "legacy takes over though it lacks answered changes",
-			file: "internal/cutover/resume.go", old: "	case !whole:\n		return notWhole, false\n", new: "",
+			file: "internal/cutover/mayleave.go", old: "	case !whole:\n		return notWhole, false\n", new: "",
 			pkg: "./internal/cutover",
 		},
 		{

@@ -1,0 +1,77 @@
+package cutover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/lock-sidecar/lock-sidecar/internal/failpoint"
+	"github.com/lock-sidecar/lock-sidecar/locking"
+	"github.com/lock-sidecar/lock-sidecar/shadow"
+)
+
+// retire empties atlantis.db, after a backup, so that nobody ever trusts what
+// would be old locks there soon.
+func (k *Keeper) retire(ctx context.Context, p *passage) error {
+	a, to := p.from, p.to
+	if err := k.awaitFollower(ctx, shadow.LegacySide); err != nil {
+		return err
+	}
+	if err := k.compare(ctx); err != nil {
+		return err
+	}
+	if err := k.inTurn(ctx, a, false, func() error { return k.stopStandby(ctx, p) }); err != nil {
+		return err
+	}
+	name := filepath.Join(filepath.Dir(k.Legacy.Path()), fmt.Sprintf("%s.retired-%d", filepath.Base(k.Legacy.Path()), to.Epoch))
+	backup, err := k.Legacy.Retire(ctx, to.Encode(), name)
+	failpoint.Hit("retire-kept")
+	if err != nil {
+		if errors.Is(err, locking.ErrUnknownResult) {
+			k.setUnsure(err)
+		}
+		a.Epoch = to.Epoch + 1
+		back := &passage{from: to, to: a}
+		return errors.Join(fmt.Errorf("retire legacy: %w", err),
+			k.inTurn(ctx, to, true, func() error { return k.reinstate(context.WithoutCancel(ctx), back) }))
+	}
+	k.Router.ToLegacy.Forget()
+	k.setUnkept(true)
+	k.Logger.Info("legacy is retired", "backup", backup)
+	return nil
+}
+
+// stopStandby lets the enhanced store answer alone. Atlantis.db goes on to say
+// mode primary, without the mark, until it is empty.
+func (k *Keeper) stopStandby(ctx context.Context, p *passage) error {
+	return k.alone(ctx, p, func(ctx context.Context) error {
+		if err := k.Router.ToLegacy.Drain(ctx); err != nil {
+			return k.gaveUp(err)
+		}
+		if err := k.Router.Standby.Off("legacy is being retired"); err != nil {
+			return err
+		}
+		failpoint.Hit("retire-unmarked")
+		k.Router.Assign(p.to, nil)
+		return nil
+	})
+}
+
+// reinstate lets legacy follow again after it was retired. It is filled anew, and
+// whole after that.
+func (k *Keeper) reinstate(ctx context.Context, p *passage) error {
+	return k.alone(ctx, p, func(ctx context.Context) error {
+		if err := k.Router.Standby.Alone("legacy is being filled anew"); err != nil {
+			return err
+		}
+		if err := k.keepLocally(ctx, p.to); err != nil {
+			return err
+		}
+		k.Router.ToLegacy.Suspect("legacy was retired")
+		k.Router.Assign(p.to, nil)
+		k.setUnkept(true)
+		k.Reconciler.Look()
+		return nil
+	})
+}
