@@ -22,6 +22,10 @@ var (
 	ErrBehind = errors.New("follower is behind")
 )
 
+// lostPause is how long Verify waits before it looks again at a store that is not
+// the one it was.
+const lostPause = 100 * time.Millisecond
+
 // Verified is what a comparison of both stores came to.
 type Verified struct {
 	compare.Verification
@@ -44,6 +48,12 @@ func (r *Reconciler) Verify(ctx context.Context) (Verified, error) {
 		switch {
 		case errors.Is(err, shadow.ErrMissed), err == nil && store != r.State().StoreID:
 			continue
+		case errors.Is(err, locking.ErrStoreLost) && ctx.Err() == nil: // Run joins it anew, or it is left
+			r.Look()
+			if r.pause(ctx, lostPause); ctx.Err() == nil {
+				continue
+			}
+			return none, err
 		case err != nil:
 			return none, err
 		}
