@@ -47,13 +47,14 @@ func (h *Handler) remove(ctx context.Context, key locking.Key) (locking.Record, 
 	case locking.CommandLock:
 		return h.removeMeant(ctx, key)
 	}
+	meant, known := h.seen.last(key)    // not what others are shown while this waits
 	defer h.awaitReaders(ctx, key, 1)() // its GET
 	for {
 		_, current, err := h.read(ctx, []byte(key.String()))
 		if err != nil || !current.Exists() {
 			return locking.Record{}, err
 		}
-		if h.seen.stale(current) {
+		if known && h.seen.stale(meant, current) {
 			h.metrics.prevent(faultStaleDelete, 1)
 			if view, err := ParseLock(current.Value); err == nil {
 				h.log.Warn("late release ignored: another pull request took the lock since", append(view.logFields(), "request", locking.CallOf(ctx).ID())...)

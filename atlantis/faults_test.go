@@ -3,6 +3,7 @@ package atlantis_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"strings"
 	"sync"
 	"testing"
@@ -279,4 +280,45 @@ func TestAListingThatNobodyReadsHoldsNoReleaseBack(t *testing.T) {
 	require.NoError(t, c.Get(ctx, lockKey).Err())
 	require.Equal(t, int64(1), c.Del(ctx, lockKey).Val())
 	require.Zero(t, r.prevented("torn_listing"), "nobody was helped")
+}
+
+// slowScan lists when it is told to.
+type slowScan struct {
+	locking.Store
+	began, goOn chan struct{}
+}
+
+func (s *slowScan) Scan(ctx context.Context, match locking.Pattern) iter.Seq2[locking.Record, error] {
+	return func(yield func(locking.Record, error) bool) {
+		close(s.began)
+		<-s.goOn
+		s.Store.Scan(ctx, match)(yield)
+	}
+}
+
+// A DEL that waits for a listing means what its sender was shown, not what others are shown meanwhile: the lock of
+// whoever has taken it since stays.
+func TestADelThatWaitsMeansWhatItsSenderSaw(t *testing.T) {
+	store := &slowScan{locking.NewMemory(), make(chan struct{}), make(chan struct{})}
+	r := newRigBefore(t, store)
+	ctx := t.Context()
+	c := r.client()
+	require.NoError(t, c.Set(ctx, lockKey, lock("acme/infra", 12), 0).Err())
+	require.NoError(t, c.Get(ctx, lockKey).Err())
+	var all sync.WaitGroup
+	goOn := sync.OnceFunc(func() { close(store.goOn) })
+	t.Cleanup(goOn)
+	all.Go(func() { c.Keys(ctx, "pr/*") })
+	<-store.began
+	removed := make(chan int64, 2) // two releases of the same lock, as when a webhook comes twice
+	for range 2 {
+		all.Go(func() { removed <- c.Del(ctx, lockKey).Val() })
+	}
+	require.Equal(t, int64(1), <-removed)
+	require.NoError(t, c.Set(ctx, lockKey, lock("acme/infra", 13), 0).Err())
+	require.Equal(t, lock("acme/infra", 13), c.Get(ctx, lockKey).Val())
+	require.Zero(t, <-removed)
+	require.Equal(t, lock("acme/infra", 13), c.Get(ctx, lockKey).Val())
+	goOn()
+	all.Wait()
 }

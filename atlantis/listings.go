@@ -51,12 +51,18 @@ func (l *listings) begin(ctx context.Context) (end func(keys []locking.Key)) {
 		}
 		return unreadPatience - time.Since(began)
 	})
-	if time.Since(l.moved) > unreadPatience { // who was told before has read, or will not
-		clear(l.locks)
-	}
+	l.forget()
 	l.begun++
 	l.moved = time.Now()
 	return l.end
+}
+
+// forget forgets what was listed a while ago: who was told of it has read, or will
+// not. The caller holds the lock.
+func (l *listings) forget() {
+	if time.Since(l.moved) > unreadPatience {
+		clear(l.locks)
+	}
 }
 
 func (l *listings) end(keys []locking.Key) {
@@ -94,6 +100,7 @@ func (l *listings) get(key locking.Key) {
 func (l *listings) release(ctx context.Context, key locking.Key, own int) (helped bool, done func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.forget()
 	unread := func() bool {
 		u, listed := l.locks[key]
 		return l.begun > 0 || listed && u.read < u.listed+own

@@ -67,16 +67,18 @@ func (s *sightings) sight(key locking.Key, r locking.Record) sighting {
 	return sighting{there: true, digest: digest, owner: owner, owned: err == nil}
 }
 
-// stale reports whether the record, which a DEL is about to remove, was
-// written by another pull request after the last GET of its key was answered.
-// Without such a GET since the sidecar started, nothing is stale.
-func (s *sightings) stale(r locking.Record) bool {
+// last is what the last GET of a key showed, and whether there was one. A DEL
+// asks as it arrives: what others are shown while it waits is not what it means.
+func (s *sightings) last(key locking.Key) (last sighting, known bool) {
 	s.mu.Lock()
-	last, known := s.locks[r.Key]
-	s.mu.Unlock()
-	if !known {
-		return false
-	}
+	defer s.mu.Unlock()
+	last, known = s.locks[key]
+	return last, known
+}
+
+// stale reports whether the record, which a DEL is about to remove, was written
+// by another pull request after the GET that showed last was answered.
+func (s *sightings) stale(last sighting, r locking.Record) bool {
 	now := s.sight(r.Key, r)
 	if !last.there {
 		return true

@@ -25,7 +25,7 @@ const overtaken = "overtaken"
 // the lock of f.
 func (f *Follower) crowded(keys []locking.Key) bool {
 	queue := f.queues[keys[0].Partition()]
-	if f.side != LegacySide || len(queue) == 0 {
+	if f.side != LegacySide || len(queue) == 0 || len(keys) > 1 { // several are made in one transaction, or not at all
 		return false
 	}
 	slow := f.now().Sub(queue[0].at) > slowAfter
@@ -56,6 +56,9 @@ func (f *Follower) overtake(t *task) {
 	left := slices.DeleteFunc(waits, func(other *task) bool {
 		passed := t.touches(other)
 		if passed {
+			if t.since == 0 || other.first() < t.since {
+				t.since = other.first()
+			}
 			f.count(other, -1)
 			if other.verdict != nil {
 				other.verdict <- verdict{err: ErrMissed}
@@ -78,6 +81,14 @@ func restsUpTo(queue []*task, t *task) int {
 		}
 	}
 	return 0
+}
+
+// first is the position of the first task whose work a task does.
+func (t *task) first() uint64 {
+	if t.since != 0 {
+		return t.since
+	}
+	return t.position
 }
 
 // touches reports whether two tasks have a key in common.

@@ -235,9 +235,11 @@ func (f *Follower) Drain(ctx context.Context) error {
 	}
 }
 
+// queuedUpTo reports whether anything is left to do of what was queued up to a
+// position, be it by a later task that took its place.
 func (f *Follower) queuedUpTo(position uint64) bool {
 	for _, q := range f.queues {
-		if len(q) > 0 && q[0].position <= position {
+		if slices.ContainsFunc(q, func(t *task) bool { return t.first() <= position }) {
 			return true
 		}
 	}

@@ -32,6 +32,7 @@ type task struct {
 	kind     taskKind
 	call     locking.Call
 	position uint64
+	since    uint64 // the position of the first task that it took the place of, 0: of none
 	at       time.Time
 	bytes    int
 	took     time.Duration // by the authority
@@ -114,8 +115,7 @@ func (f *Follower) do(ctx context.Context, t *task) (v verdict) {
 	case len(void) == 0:
 		return f.perform(ctx, t)
 	case t.kind == taskEqualize && len(void) < len(t.keys):
-		t.drop(void)
-		v = f.perform(ctx, t)
+		v = f.perform(ctx, t.without(void))
 	case t.kind == taskChange:
 		f.skip(t, void)
 	}
@@ -150,15 +150,17 @@ func (f *Follower) skip(t *task, void []locking.Key) {
 	}
 }
 
-// drop takes keys out of a task that makes equal.
-func (t *task) drop(keys []locking.Key) {
-	all := *t
-	t.keys, t.records, t.why = nil, nil, nil
-	for i, key := range all.keys {
+// without is what is left of a task that makes equal without some of its keys.
+// The task itself stays what it was counted as.
+func (t *task) without(keys []locking.Key) *task {
+	rest := *t
+	rest.keys, rest.records, rest.why = nil, nil, nil
+	for i, key := range t.keys {
 		if !slices.Contains(keys, key) {
-			t.keys, t.records, t.why = append(t.keys, key), append(t.records, all.records[i]), append(t.why, all.why[i])
+			rest.keys, rest.records, rest.why = append(rest.keys, key), append(rest.records, t.records[i]), append(rest.why, t.why[i])
 		}
 	}
+	return &rest
 }
 
 // abandon answers whoever waits for tasks that will not be done.

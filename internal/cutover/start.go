@@ -155,7 +155,9 @@ func (k *Keeper) findEnhanced(ctx context.Context, f Found) (Found, error) {
 	state := k.Reconciler.State()
 	f.Joined, f.StoreID, f.Founded = true, state.StoreID, state.Founded
 	f.Sole, f.Guest, f.TookOver = state.Sole(), !state.Owner, state.TookOver
-	document, err := k.Enhanced.Mode(bounded)
+	reading, done := context.WithTimeout(ctx, patience) // to join may have taken all of its own
+	defer done()
+	document, err := k.Enhanced.Mode(reading)
 	if err == nil {
 		f.Remote, err = shadow.DecodeAssignment(document)
 	}

@@ -182,7 +182,7 @@ func (e *examination) copied(ctx context.Context) {
 		e.unknown("integrity of atlantis.db", "the sidecar made no copy: "+err.Error())
 	default:
 		e.checked("files", "integrity of "+legacy.FileName)
-		if err := boltfile.Check(bytes.NewReader(pages.Bytes()), int64(pages.Len())); err != nil {
+		if err := boltfile.Check(bytes.NewReader(pages.b.Bytes()), int64(pages.b.Len())); err != nil {
 			e.damaged("The copy that the sidecar made of atlantis.db is damaged: " + err.Error())
 		}
 	}
@@ -191,15 +191,15 @@ func (e *examination) copied(ctx context.Context) {
 var errTooLarge = errors.New("too large")
 
 // limited is a buffer that takes maxCopy bytes.
-type limited struct{ bytes.Buffer }
+type limited struct{ b bytes.Buffer } // not embedded: its ReadFrom knows no limit
 
 var _ io.Writer = (*limited)(nil)
 
 func (l *limited) Write(p []byte) (int, error) {
-	if l.Len()+len(p) > maxCopy {
+	if l.b.Len()+len(p) > maxCopy {
 		return 0, errTooLarge
 	}
-	return l.Buffer.Write(p)
+	return l.b.Write(p)
 }
 
 // belongsTo is ", which belongs to uid 0", or "".

@@ -1,6 +1,7 @@
 package locks
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -49,7 +50,7 @@ func (d *Desk) throughAtlantis(ctx context.Context, record locking.Record) error
 		return nil
 	case readErr != nil:
 		return fmt.Errorf("look whether the lock is gone: %w", readErr)
-	case now.Version != record.Version:
+	case !bytes.Equal(now.Value, record.Value): // not its version, which changes with who answers
 		return nil // it was given up, and taken again at once
 	case err != nil:
 		return fmt.Errorf("give up lock: %w; does Atlantis at %s keep its locks here?", err, d.Atlantis.URL())

@@ -70,7 +70,12 @@ func ofLocks() []mutation {
 		},
 		{
 			name: "a late DEL removes the lock of the next holder",
-			file: "atlantis/del.go", old: "if h.seen.stale(current) {", new: "if false {",
+			file: "atlantis/del.go", old: "if known && h.seen.stale(meant, current) {", new: "if false && known && h.seen.stale(meant, current) {",
+			pkg: "./atlantis",
+		},
+		{
+			name: "a DEL that waits means what others were shown meanwhile",
+			file: "atlantis/del.go", old: "if known && h.seen.stale(meant, current) {", new: "if meant, known = h.seen.last(key); known && h.seen.stale(meant, current) {",
 			pkg: "./atlantis",
 		},
 		{
