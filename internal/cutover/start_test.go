@@ -338,3 +338,30 @@ func TestAStartWithAMarkThatStays(t *testing.T) {
 		require.ErrorContains(t, r.again(), "legacy-whole")
 	})
 }
+
+// A store that is slow to join is asked for its mode all the same: a restart in
+// shadow is not refused because Redis is far away.
+func TestASlowStoreRefusesNoStart(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.begin(shadow.Assignment{Mode: shadow.Shadow})
+		require.True(t, r.acquire(lockKey(1), 1))
+		r.settled()
+		r.stop()
+		r.far.set(func(s *server) {
+			s.fault = func(ctx context.Context, op string) (error, error) {
+				late := map[string]time.Duration{"join": 450 * time.Millisecond, "mode": 200 * time.Millisecond}[op]
+				select {
+				case <-time.After(late):
+					return nil, nil
+				case <-ctx.Done():
+					return ctx.Err(), nil
+				}
+			}
+		})
+		r.start()
+		require.Equal(t, shadow.Shadow, r.now().Mode)
+		r.far.fails(nil)
+		r.settled()
+		r.equal()
+	})
+}

@@ -83,5 +83,10 @@ func ofDurability() []mutation {
 			file: "compare/verdict.go", old: "	case err != nil || compared == 0:", new: "	case compared == 0:",
 			pkg: "./compare",
 		},
+		{
+			name: "a start that took long to join has no time left to read the mode",
+			file: "internal/cutover/start.go", old: "reading, done := context.WithTimeout(ctx, patience)", new: "reading, done := context.WithTimeout(bounded, patience)",
+			pkg: "./internal/cutover", run: "TestASlowStoreRefusesNoStart",
+		},
 	}
 }
