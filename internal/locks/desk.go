@@ -21,7 +21,7 @@ var ErrNotFound = errors.New("no such lock")
 
 // ErrNotSafe is returned by Unlock without force where Atlantis cannot be asked.
 var ErrNotSafe = errors.New("the plan of the pull request would stay, and could be applied without its lock: " +
-	"set sidecar.atlantis.url, so that Atlantis gives up lock and plan, or use force")
+	"set sidecar.atlantis.url, so that Atlantis gives up lock and plan, or say --force with a --reason")
 
 // PageSize is how many locks a page has.
 const PageSize = 100

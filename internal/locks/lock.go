@@ -71,8 +71,11 @@ func pullURL(text string) string {
 
 // holder is who has a lock, for a sentence.
 func holder(l client.Lock) string {
-	if l.Repo == "" {
+	switch {
+	case l.Pull == 0:
 		return "somebody"
+	case l.Repo == "":
+		return fmt.Sprintf("pull #%d", l.Pull)
 	}
 	return fmt.Sprintf("pull #%d of %s", l.Pull, l.Repo)
 }
