@@ -9,10 +9,12 @@ import (
 )
 
 const (
-	// unreadPatience is how long a release waits after the last sign that somebody
-	// still reads what was listed, and a listing for a release. Atlantis reads one
-	// lock behind the other, in far less than a millisecond each.
+	// unreadPatience is how long after a listing a release waits for those who were
+	// told of its lock, and a listing for a release.
 	unreadPatience = 250 * time.Millisecond
+	// readTime is what is added to it for each lock of the listing: Atlantis reads
+	// one behind the other, in less than a millisecond each.
+	readTime = 2 * time.Millisecond
 	// unreadLimit is how long a release waits at most. Atlantis waits 3 s.
 	unreadLimit = time.Second
 )
@@ -29,12 +31,15 @@ type listings struct {
 	locks     map[locking.Key]unread
 	begun     int           // listings that are under way, and may name any lock
 	releasing int           // releases that are under way
-	moved     time.Time     // of the last listing, or read of a lock that was listed
+	until     time.Time     // when nobody reads any more who was told of a lock
 	news      chan struct{} // closed when any of these changes
 }
 
 // unread is how often a lock was listed, and read since the first of that.
-type unread struct{ listed, read int }
+type unread struct {
+	listed, read int
+	until        time.Time // when whoever was told last has read it, or will not
+}
 
 func newListings() *listings {
 	return &listings{locks: map[locking.Key]unread{}, news: make(chan struct{})}
@@ -53,14 +58,13 @@ func (l *listings) begin(ctx context.Context) (end func(keys []locking.Key)) {
 	})
 	l.forget()
 	l.begun++
-	l.moved = time.Now()
 	return l.end
 }
 
 // forget forgets what was listed a while ago: who was told of it has read, or will
 // not. The caller holds the lock.
 func (l *listings) forget() {
-	if time.Since(l.moved) > unreadPatience {
+	if l.begun == 0 && time.Now().After(l.until) {
 		clear(l.locks)
 	}
 }
@@ -69,11 +73,15 @@ func (l *listings) end(keys []locking.Key) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.begun--
-	l.moved = time.Now()
+	until := time.Now().Add(unreadPatience + time.Duration(len(keys))*readTime)
+	if until.After(l.until) {
+		l.until = until
+	}
 	for _, key := range keys {
 		if key.Kind() == locking.ProjectLock {
 			u := l.locks[key]
 			u.listed++
+			u.until = until
 			l.locks[key] = u
 		}
 	}
@@ -88,7 +96,6 @@ func (l *listings) get(key locking.Key) {
 	if u, listed := l.locks[key]; listed {
 		u.read++
 		l.locks[key] = u
-		l.moved = time.Now()
 		l.signal()
 	}
 }
@@ -105,15 +112,15 @@ func (l *listings) release(ctx context.Context, key locking.Key, own int) (helpe
 		u, listed := l.locks[key]
 		return l.begun > 0 || listed && u.read < u.listed+own
 	}
-	waited := unread()
-	l.wait(ctx, time.Now().Add(unreadLimit), func() time.Duration {
+	waited, began := unread(), time.Now()
+	l.wait(ctx, began.Add(unreadLimit), func() time.Duration {
 		switch {
 		case !unread():
 			return 0
-		case l.releasing > 0: // whoever is to read may be busy with a release of its own
-			return unreadPatience
+		case l.begun > 0: // it may name this lock
+			return unreadPatience - time.Since(began)
 		}
-		return unreadPatience - time.Since(l.moved)
+		return time.Until(l.locks[key].until)
 	})
 	helped = waited && !unread()
 	delete(l.locks, key)
@@ -125,7 +132,6 @@ func (l *listings) released() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.releasing--
-	l.moved = time.Now()
 	l.signal()
 }
 
