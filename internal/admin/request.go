@@ -141,7 +141,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &guard):
 		e.Code, e.Unmet = client.CodeGuard, guard.Unmet
-		e.Hint = "nothing has changed; `lock-sidecar mode` says how things stand"
+		e.Hint = "nothing has changed; `lock-sidecar status` says how things stand"
 	case errors.As(err, &tooLarge):
 		status, e.Code = http.StatusRequestEntityTooLarge, client.CodeInvalid
 		e.Hint = "send at most " + strconv.FormatInt(tooLarge.Limit, 10) + " bytes"
