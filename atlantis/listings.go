@@ -13,10 +13,10 @@ const (
 	// told of its lock, and a listing for a release.
 	unreadPatience = 250 * time.Millisecond
 	// readTime is what is added to it for each lock of the listing: Atlantis reads
-	// one behind the other, in less than a millisecond each.
-	readTime = 2 * time.Millisecond
+	// one behind the other, and each takes some 0.2 ms.
+	readTime = 500 * time.Microsecond
 	// unreadLimit is how long a release waits at most. Atlantis waits 3 s.
-	unreadLimit = time.Second
+	unreadLimit = 500 * time.Millisecond
 )
 
 // listings remembers which locks were listed and not read yet. To find the locks
