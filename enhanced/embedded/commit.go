@@ -20,6 +20,8 @@ type landing struct {
 	txid  int                      // of the transaction
 	keys  map[locking.Key]struct{} // that it changes
 	heads heads                    // as in it, once its commit has begun
+
+	answered bool // it has changes that were answered before it is durable
 }
 
 func (l *landing) touches(key func(locking.Key) bool) bool {
@@ -134,7 +136,9 @@ func (s *Store) finish() (err error) {
 		return err
 	}
 	s.landing.heads = s.heads
-	s.show(s.landing)
+	if !s.landing.answered {
+		s.show(s.landing)
+	}
 	return boltfile.Commit(s.tx)
 }
 
