@@ -41,7 +41,7 @@ func kinds() []kind {
 
 		{name: "operator: flip there and back", weight: 3, run: flipThereAndBack},
 		{name: "operator: fallback and return", modes: fallback, weight: 2, calm: true, redis: true, run: fallBackAndReturn},
-		{name: "operator: drill of an outage", modes: fallback, weight: 1, calm: true, redis: true, run: drillOutage},
+		{name: "operator: drill of an outage", modes: fallback, weight: 1, calm: true, fresh: true, redis: true, run: drillOutage},
 		{name: "operator: verify, backup, drill of a rollback", modes: []string{"shadow", "hybrid", "primary"}, weight: 1, calm: true, redis: true, run: lookAround},
 		{name: "second sidecar: refused", modes: joined, weight: 1, run: secondSidecar},
 		{name: "second sidecar: admitted", modes: []string{"primary"}, weight: 1, calm: true, run: admitSidecar},

@@ -37,12 +37,7 @@ func fallBackAndReturn(w *world, f fault) {
 	w.settle() // it may be refused while the follower is behind
 }
 
-// drillOutage begins with a sidecar that was just started: after other fallbacks the stay on legacy lasts minutes.
 func drillOutage(w *world, f fault) {
-	restartSidecar(w, f)
-	if !w.calm() {
-		return
-	}
 	w.verb("drill", "outage", "--for", (time.Second + f.lasts/2).String(), "--reason", "torture")
 }
 

@@ -33,6 +33,7 @@ type kind struct {
 	disk   bool // needs a file system of its own
 	redis  bool // is Redis's alone: with a safe fallback Atlantis may see no error
 	calm   bool // begins and ends with a sidecar that is well
+	fresh  bool // begins with a sidecar that was just started: after other fallbacks the stay on legacy lasts minutes
 	run    func(w *world, f fault)
 }
 

@@ -92,6 +92,9 @@ func (w *world) inject(f fault) {
 		w.tally.count(w.tally.skipped, f.kind.name)
 		return
 	}
+	if f.kind.fresh { // a client that sends while connections are closed sees EOF, which is not this fault's
+		restartSidecar(w, f)
+	}
 	if f.kind.calm && !w.calm() {
 		return
 	}
