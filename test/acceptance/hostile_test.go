@@ -20,6 +20,9 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/test/traffic"
 )
 
+// newcomerEvery is how often one more client connects while the others work.
+const newcomerEvery = 100 * time.Millisecond
+
 // hostileMemory is what the sidecar may hold in anonymous memory however many are hostile.
 const hostileMemory = 200 << 20
 
@@ -106,11 +109,14 @@ func TestHostileConnectionsLeaveAtlantisServed(t *testing.T) {
 	}
 }
 
-// underAttack lets an Atlantis work alone, and then beside a crowd.
+// underAttack lets an Atlantis work alone, and then beside a crowd. In both newcomers connect and write all the time.
 func underAttack(t *testing.T, p *sidecar.Process, round int) (before, during traffic.Latency) {
 	t.Helper()
 	alone := atWork(t, p.Addr, 2*round+1)
-	lasting(t, hostileFor/2)
+	for began := time.Now(); time.Since(began) < hostileFor/2; {
+		requireServesNewcomer(t, p)
+		lasting(t, newcomerEvery)
+	}
 	quiet := alone.Stop()
 	require.Empty(t, quiet.Failures)
 
@@ -119,7 +125,7 @@ func underAttack(t *testing.T, p *sidecar.Process, round int) (before, during tr
 	began, held := time.Now(), 0.0
 	for time.Since(began) < hostileFor || !crowd.AllConnected() {
 		requireServesNewcomer(t, p)
-		lasting(t, 100*time.Millisecond)
+		lasting(t, newcomerEvery)
 		held = max(held, p.Metrics()["lock_sidecar_atlantis_connections"])
 		require.Less(t, time.Since(began), hostileFor+time.Minute, "not all of the crowd got in")
 	}
