@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -76,9 +77,15 @@ func FuzzSameAsRedis(f *testing.F) {
 	})
 }
 
+// power matches what the C library and Go round differently. A ^ at the beginning of a pattern follows a quote.
+var power = regexp.MustCompile(`[\w).\]]\s*\^|(pow|exp|log|sin|cos|tan)`)
+
 // mayDiffer tells a script whose reply Lua leaves open: the order of a table, the time, random numbers, which a server
-// goes on with from script to script, and numbers that do not fit an unsigned one.
+// goes on with from script to script, numbers that do not fit an unsigned one, and the last digits of powers.
 func mayDiffer(source string) bool {
+	if power.MatchString(source) {
+		return true
+	}
 	for _, word := range []string{"pairs", "next", "encode", "sort", "#", "getn", "maxn", "unpack", "gc", "os", "pcall", "random", "%x", "%X", "%o", "%u"} {
 		if strings.Contains(source, word) {
 			return true
