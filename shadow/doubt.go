@@ -1,6 +1,7 @@
 package shadow
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -71,8 +72,10 @@ func (r *Router) Settle(ctx context.Context, answers bool) error {
 		return nil
 	}
 	if answers && r.ToLegacy != nil {
+		whole, _ := r.Standby.Whole()
+		exact := whole && !r.ToLegacy.owes(doubt)
 		r.ToLegacy.lost(doubt)
-		err := r.settleDoubt(ctx, doubt)
+		err := r.settleDoubt(ctx, doubt, exact)
 		if errors.Is(err, ErrUnsettled) {
 			return err
 		} else if err == nil {
@@ -90,8 +93,9 @@ func (r *Router) Settle(ctx context.Context, answers bool) error {
 }
 
 // settleDoubt brings legacy what the enhanced store made of changes for which it
-// has not answered. Nobody else touches their keys meanwhile.
-func (r *Router) settleDoubt(ctx context.Context, doubt []locking.Key) error {
+// has not answered. Nobody else touches their keys meanwhile. Where legacy has
+// exactly what was answered before, these changes are taken back first.
+func (r *Router) settleDoubt(ctx context.Context, doubt []locking.Key, exact bool) error {
 	var tasks []*task
 	for _, key := range doubt {
 		release, err := r.order.hold(ctx, key)
@@ -99,6 +103,13 @@ func (r *Router) settleDoubt(ctx context.Context, doubt []locking.Key) error {
 			return err
 		}
 		reading, cancel := context.WithTimeout(ctx, settleBudget)
+		if exact {
+			if err := r.takeBack(reading, key); err != nil {
+				cancel()
+				release()
+				return fmt.Errorf("%w: %w", ErrUnsettled, err)
+			}
+		}
 		more, err := r.queueHeld(reading, LegacySide, []locking.Key{key}, task{kind: taskEqualize, call: locking.Call{Op: string(compare.Reconcile)}}, release)
 		cancel()
 		if err != nil {
@@ -107,6 +118,32 @@ func (r *Router) settleDoubt(ctx context.Context, doubt []locking.Key) error {
 		tasks = append(tasks, more...)
 	}
 	return await(ctx, tasks).err
+}
+
+// takeBack makes the enhanced store's record of a key that is held what legacy
+// has. Whoever sent the change that was not answered begins anew, and must not
+// meet it: a release that had been made would say that there was nothing to
+// release, and Atlantis keep the plan. Nobody was given anything on its account.
+// What somebody else has written is not taken back.
+func (r *Router) takeBack(ctx context.Context, key locking.Key) error {
+	answered, err := getOrNone(ctx, r.Legacy, key)
+	if err != nil {
+		return nil // legacy gets what is there, or is not whole
+	}
+	made, err := getOrNone(ctx, r.Enhanced, key)
+	if err != nil || made.Foreign || made.Exists() == answered.Exists() && bytes.Equal(made.Value, answered.Value) {
+		return err
+	}
+	is := locking.Absent()
+	if made.Exists() {
+		is = locking.AtVersion(made.Version)
+	}
+	change := locking.Delete(key, is)
+	if answered.Exists() {
+		change = locking.Put(key, answered.Value, is)
+	}
+	_, err = r.Enhanced.Apply(ctx, []locking.Change{change})
+	return err
 }
 
 // lost tells that nobody knows what legacy, as the authority, has done to the

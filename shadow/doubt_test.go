@@ -68,6 +68,49 @@ func TestAfterAnUnknownResultNobodyTouchesTheKey(t *testing.T) {
 	}
 }
 
+// A release that was made without an answer is taken back before it is begun anew: it says whom it released, and does
+// not say that there was nothing to release. So is an acquire, which another pull request may then be first with.
+func TestAChangeWithoutAnAnswerIsTakenBack(t *testing.T) {
+	d := newPrimary(t)
+	settled := 0
+	d.failed = func(ctx context.Context, _ uint64, _ error) error {
+		settled++
+		return d.router.Settle(ctx, true)
+	}
+	once := func(op string) (before, after error) {
+		if op != "apply" {
+			return nil, nil
+		}
+		d.enhanced.set(nil)
+		return nil, locking.ErrUnknownResult
+	}
+	d.enhanced.set(once)
+	require.True(t, d.acquire(key(1), 1))
+	d.enhanced.set(once)
+	released, err := d.try("delete", locking.Delete(key(1), locking.Any()))
+	require.NoError(t, err)
+	require.Equal(t, string(lock(1)), string(released.Before.Value))
+	require.Equal(t, 2, settled)
+	require.Empty(t, d.holder(key(1)))
+	d.equal()
+	require.True(t, d.mark.is())
+
+	require.True(t, d.acquire(key(2), 1))
+	d.enhanced.set(func(op string) (before, after error) {
+		if op == "apply" && !d.router.InDoubt() {
+			return nil, locking.ErrUnknownResult
+		}
+		return errAway, nil
+	})
+	d.failed = func(ctx context.Context, _ uint64, _ error) error {
+		require.ErrorIs(t, d.router.Settle(ctx, true), shadow.ErrUnsettled)
+		return errAway
+	}
+	_, err = d.try("delete", locking.Delete(key(2), locking.Any()))
+	require.ErrorIs(t, err, errAway)
+	require.True(t, d.router.InDoubt(), "nothing is shown of what could not be taken back")
+}
+
 // Who gets the turn of a key while the enhanced store is about to be left does not
 // try it: it is begun anew when that is over.
 func TestWhoComesWhileItIsLeftDoesNotTry(t *testing.T) {

@@ -47,7 +47,10 @@ func auditText(l client.AuditList) string {
 	var b strings.Builder
 	for _, e := range l.Entries {
 		line := fmt.Sprintf("%s  epoch %d  %s by %s", utc(e.At), e.Epoch, e.Act, e.Actor)
-		if e.From != e.To {
+		switch {
+		case e.From == "" && e.To != "":
+			line += ": " + e.To
+		case e.From != e.To:
 			line += ": " + e.From + " → " + e.To
 		}
 		if e.Result != "" {

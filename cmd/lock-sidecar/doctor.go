@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/lock-sidecar/lock-sidecar/client"
@@ -82,7 +84,9 @@ func (f *adminFlags) examined(ctx context.Context, cmd *cobra.Command, o Options
 	if c.Locking.Backend != config.BackendRedis {
 		return d, func() {}, nil
 	}
-	store, err := examinedRedis(c.Redis)
+	redis.SetLogger(clientLog{hclog.NewNullLogger()}) // what it has to say is found
+	d.Server = patientServer(c.Redis)
+	store, err := examinedRedis(c.Redis, d.Server)
 	if err != nil {
 		return d, nil, exit(codeUsage, err)
 	}
@@ -132,10 +136,14 @@ func adminURL(listen string) string {
 // its own.
 const patience = 2 * time.Second
 
-func examinedRedis(c config.Redis) (*redisstore.Store, error) {
+func patientServer(c config.Redis) redisstore.Server {
 	server := redisServer(c)
 	server.DialTimeout, server.ReadTimeout, server.WriteTimeout = max(server.DialTimeout, patience), max(server.ReadTimeout, patience), max(server.WriteTimeout, patience)
 	server.MinIdleConns = 0
+	return server
+}
+
+func examinedRedis(c config.Redis, server redisstore.Server) (*redisstore.Store, error) {
 	connection, err := redisstore.Connect(server)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -120,6 +121,51 @@ func TestBinaryEvictingRedis(t *testing.T) {
 	v(0, "mode", "primary", "--force", "--reason", "test")
 }
 
+// A sidecar with TLS on both sides, on a Redis behind three sentinels, is a good set-up, of which doctor says nothing;
+// what becomes wrong with either is found.
+func TestBinaryDoctorWithTLSAndSentinels(t *testing.T) {
+	by := redistest.NewAuthority(t, "test authority")
+	files := redistest.TLS{By: by}
+	files.Cert, files.Key = by.Issue(t, time.Now().AddDate(1, 0, 0))
+	persistent := []string{"--appendonly", "yes", "--tls-replication", "yes", "--repl-diskless-sync-delay", "0"}
+	master := redistest.StartTLS(t, by, files.Cert, files.Key, persistent...)
+	replica := redistest.StartTLS(t, by, files.Cert, files.Key, append(persistent, "--replicaof", strings.Replace(master.Addr, ":", " ", 1))...)
+	watch := redistest.StartSentinels(t, redistest.Sentinels{Name: "locks", Master: master, Replicas: []*redistest.Server{replica}, Count: 3, TLS: &files})
+	flags := []string{
+		"--redis-addr", watch[0].Addr + "," + watch[1].Addr + "," + watch[2].Addr, "--redis-sentinel-master", "locks", "--redis-wait-replicas", "1",
+		"--redis-tls-enabled", "--redis-tls-ca-file", by.File, "--redis-tls-cert-file", files.Cert, "--redis-tls-key-file", files.Key,
+		"--auth-tls-enabled", "--auth-tls-cert-file", files.Cert, "--auth-tls-key-file", files.Key,
+	}
+	p := sidecar.Start(t, sidecar.Options{Args: flags})
+	awaitOutput(t, p, "every record is equal")
+	c := redisClient(t, &redis.Options{Addr: p.Addr, TLSConfig: files.Client(t)})
+	require.NoError(t, c.Set(t.Context(), lockKey, lockValue, 0).Err())
+	require.Contains(t, verbs(t, p)(0, "verify"), "equal")
+
+	doctor := func(env ...string) (string, int) {
+		stdout, stderr, code := sidecar.Run(t, append(env, "LOCK_SIDECAR_ADMIN=http://"+p.AdminAddr), append(append([]string{"doctor"}, whereIs(p)...), flags...)...)
+		require.Empty(t, stderr)
+		fitsALine(t, stdout)
+		return stdout, code
+	}
+	text, code := doctor("SSL_CERT_FILE=" + by.File)
+	require.Equal(t, 0, code, text)
+	require.Regexp(t, `^good: \d+ checks, nothing found\n$`, text)
+	text, code = doctor()
+	require.Equal(t, 0, code, text)
+	require.Contains(t, text, "WARNING  sidecar: certificate\n")
+	watch[1].Kill()
+	watch[2].Kill()
+	text, code = doctor("SSL_CERT_FILE=" + by.File)
+	require.Equal(t, 0, code, text)
+	require.Contains(t, text, "WARNING  redis: sentinels\n")
+	watch[0].Kill()
+	text, code = doctor("SSL_CERT_FILE=" + by.File)
+	require.Equal(t, 1, code, text)
+	require.Equal(t, 3, strings.Count(text, "ERROR    redis: sentinels\n"))
+	require.NotContains(t, text, "redis: reachable\n")
+}
+
 // Without a sidecar doctor works from the configuration; a database that somebody holds, and settings that
 // contradict each other, are found.
 func TestBinaryDoctorWithoutASidecar(t *testing.T) {
@@ -131,6 +177,11 @@ func TestBinaryDoctorWithoutASidecar(t *testing.T) {
 	require.Regexp(t, `^good: \d+ checks, nothing found\n$`, stdout)
 
 	p := sidecar.Start(t, sidecar.Options{})
+	stdout, stderr, code = sidecar.Run(t, nil, append(where, dir, "--redis-addr", process.FreeAddr(t))...)
+	require.Equal(t, 1, code)
+	require.Contains(t, stdout, "ERROR    redis: reachable\n")
+	require.Empty(t, stderr, "not what the Redis client has to say")
+
 	stdout, _, code = sidecar.Run(t, nil, append(where, p.DataDir)...)
 	require.Equal(t, 1, code)
 	require.Contains(t, strings.Join(strings.Fields(stdout), " "), fmt.Sprintf("file is held by another process: process %d (lock-sidecar", p.PID()))

@@ -56,15 +56,9 @@ func Connect(server Server) (redis.UniversalClient, error) {
 	case !server.Cluster && server.SentinelMaster == "" && len(server.Addrs) > 1:
 		return nil, fmt.Errorf("%d redis addresses are given, and neither cluster mode nor a sentinel master", len(server.Addrs))
 	}
-	dialer := net.Dialer{Timeout: server.DialTimeout, KeepAlive: 5 * time.Minute}
-	dial := dialer.DialContext
-	if server.TLS != nil {
-		config, err := server.TLS.config()
-		if err != nil {
-			return nil, err
-		}
-		secure := tls.Dialer{NetDialer: &dialer, Config: config}
-		dial = secure.DialContext
+	dial, err := server.dialer()
+	if err != nil {
+		return nil, err
 	}
 	all := &links{}
 	client := redis.NewUniversalClient(&redis.UniversalOptions{
@@ -87,7 +81,23 @@ func Connect(server Server) (redis.UniversalClient, error) {
 	return connected{client, all}, nil
 }
 
-func (t *TLS) config() (*tls.Config, error) {
+type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func (s Server) dialer() (dialFunc, error) {
+	dialer := net.Dialer{Timeout: s.DialTimeout, KeepAlive: 5 * time.Minute}
+	if s.TLS == nil {
+		return dialer.DialContext, nil
+	}
+	config, err := s.TLS.Config()
+	if err != nil {
+		return nil, err
+	}
+	secure := tls.Dialer{NetDialer: &dialer, Config: config}
+	return secure.DialContext, nil
+}
+
+// Config reads the files. The name to expect is ServerName, or whom one dials.
+func (t *TLS) Config() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify}
 	if t.CAFile != "" {
 		pem, err := os.ReadFile(t.CAFile)

@@ -1,17 +1,6 @@
 package redisstore_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"fmt"
-	"math/big"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -21,68 +10,36 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/enhanced"
 	"github.com/lock-sidecar/lock-sidecar/enhanced/redisstore"
 	"github.com/lock-sidecar/lock-sidecar/locking"
-	"github.com/lock-sidecar/lock-sidecar/test/process"
 	"github.com/lock-sidecar/lock-sidecar/test/redistest"
 )
 
 // With TLS both sides show a certificate; a server that cannot prove itself gets nothing, and nothing is unknown.
 func TestConnectSpeaksTLS(t *testing.T) {
-	cert, key := selfSigned(t)
-	addr := process.FreeAddr(t)
-	_, port, err := net.SplitHostPort(addr)
-	require.NoError(t, err)
-	redistest.Start(t, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert)
-
-	to := redisstore.Server{Addrs: []string{addr}, TLS: &redisstore.TLS{CAFile: cert, CertFile: cert, KeyFile: key}}
+	by := redistest.NewAuthority(t, "test authority")
+	cert, key := by.Issue(t, time.Now().Add(time.Hour))
+	addr := redistest.StartTLS(t, by, cert, key).Addr
+	to := redisstore.Server{Addrs: []string{addr}, TLS: &redisstore.TLS{CAFile: by.File, CertFile: cert, KeyFile: key}}
 	s := open(t, to)
 	join(t, s, enhanced.Known{})
 	put(t, s, lock, held(12))
 	require.NoError(t, s.Probe(t.Context()))
 	for want, tls := range map[string]redisstore.TLS{
 		"unknown authority": {CertFile: cert, KeyFile: key},
-		"example.org":       {CAFile: cert, CertFile: cert, KeyFile: key, ServerName: "example.org"},
+		"example.org":       {CAFile: by.File, CertFile: cert, KeyFile: key, ServerName: "example.org"},
 	} {
 		to.TLS = &tls
-		_, err = open(t, to).Join(t.Context(), enhanced.Known{})
+		_, err := open(t, to).Join(t.Context(), enhanced.Known{})
 		require.ErrorContains(t, err, want)
 		require.NotErrorIs(t, err, locking.ErrUnknownResult)
 	}
 }
 
-// selfSigned makes a certificate for 127.0.0.1 and returns its file and that of its key.
-func selfSigned(t *testing.T) (cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	require.NoError(t, err)
-	privateDER, err := x509.MarshalPKCS8PrivateKey(private)
-	require.NoError(t, err)
-	dir := t.TempDir()
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	require.NoError(t, os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	require.NoError(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: privateDER}), 0o600))
-	return cert, key
-}
-
 // Behind sentinels the store is the master's.
 func TestConnectFindsTheMasterBehindSentinels(t *testing.T) {
 	master := redistest.Start(t)
-	host, port, err := net.SplitHostPort(master.Addr)
-	require.NoError(t, err)
-	addr := process.FreeAddr(t)
-	_, sentinelPort, err := net.SplitHostPort(addr)
-	require.NoError(t, err)
-	file := filepath.Join(t.TempDir(), "sentinel.conf")
-	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, "bind 127.0.0.1\nport %s\nsentinel monitor locks %s %s 1\n", sentinelPort, host, port), 0o600))
-	process.Start(t, exec.Command("redis-server", file, "--sentinel"))
-
-	s := open(t, redisstore.Server{Addrs: []string{addr}, SentinelMaster: "locks"})
-	whenBack(t, func() error { _, err := s.Join(t.Context(), enhanced.Known{}); return err })
+	sentinels := redistest.StartSentinels(t, redistest.Sentinels{Name: "locks", Master: master, Count: 1})
+	s := open(t, redisstore.Server{Addrs: []string{sentinels[0].Addr}, SentinelMaster: "locks"})
+	join(t, s, enhanced.Known{})
 	put(t, s, lock, held(12))
 	require.NoError(t, s.Probe(t.Context()))
 	f, err := s.Fitness(t.Context())

@@ -13,6 +13,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/lock-sidecar/lock-sidecar/client"
 	"github.com/lock-sidecar/lock-sidecar/enhanced/redisstore"
@@ -87,15 +88,21 @@ type Options struct {
 	// is why one that listens does not answer.
 	Sidecar    Sidecar
 	SidecarErr error
-	Redis      Redis    // nil: not used
-	Atlantis   Atlantis // nil: no address is given
+	Redis      Redis             // nil: not used
+	Server     redisstore.Server // how Redis is reached, where it is used
+	Atlantis   Atlantis          // nil: no address is given
+	Now        func() time.Time  // by which certificates are judged; nil: time.Now
 }
 
 // Examine looks at all of it, for as long as ctx allows.
 func Examine(ctx context.Context, o Options) Report {
 	e := &examination{Options: o}
+	if e.Now == nil {
+		e.Now = time.Now
+	}
 	e.configuration()
 	e.sidecar(ctx)
+	e.shown(ctx)
 	e.files(ctx)
 	e.redis(ctx)
 	e.atlantis(ctx)
@@ -150,6 +157,9 @@ func (e *examination) add(severity, subject string, f Finding) {
 func (e *examination) configuration() {
 	e.checked("configuration", "valid", "contradictions")
 	for _, w := range e.Warnings {
+		if w.Key == "redis.tls.insecure-skip-verify" && e.Redis != nil {
+			continue // certificates says that
+		}
 		e.add(Warning, "configuration", configured(w))
 	}
 }

@@ -24,15 +24,63 @@ func (e *examination) redis(ctx context.Context) {
 			Why: "The tokens in the records cross the network in clear text.", Mend: "Set redis.tls.enabled: true, and redis.tls.ca-file",
 		})
 	}
+	e.certificates(ctx, c.Addrs)
+	watched := c.SentinelMaster != ""
+	if watched {
+		e.sentinels(ctx)
+	}
 	fitness, err := e.Redis.Fitness(ctx)
 	if err != nil {
-		e.problem(redisstore.Unreachable(strings.Join(c.Addrs, ", "), err))
+		if !e.found("certificate", "sentinels", "master") {
+			e.problem(redisstore.Unreachable(strings.Join(c.Addrs, ", "), err))
+		}
 		return
 	}
 	e.checked("redis", "version", "role", "replicas", "eviction", "memory", "persistence", "maxclients", "rights", "latency", "clock", "cluster slots")
 	for _, p := range fitness.Problems() {
+		if p.Check == "role" && watched {
+			continue // sentinels says that
+		}
 		e.problem(p)
 	}
+	if c.ClusterMode {
+		e.certificates(ctx, nodesBeside(fitness, c.Addrs))
+	}
+}
+
+// nodesBeside are the nodes of a cluster that are not among those that were given.
+func nodesBeside(f redisstore.Fitness, given []string) (more []string) {
+	for _, n := range f.Nodes {
+		if !slices.Contains(given, n.Addr) {
+			more = append(more, n.Addr)
+		}
+	}
+	return more
+}
+
+// sentinels asks those who say where Redis is.
+func (e *examination) sentinels(ctx context.Context) {
+	watch, err := redisstore.AskSentinels(ctx, e.Server)
+	if err != nil {
+		e.unknown("the sentinels", err.Error())
+		return
+	}
+	e.checked("redis", "sentinels", "number of sentinels", "quorum", "agreement of sentinels", "master")
+	var masters []string
+	for _, m := range watch.Masters {
+		masters = append(masters, m.Addr)
+	}
+	e.certificates(ctx, masters)
+	for _, p := range watch.Problems() {
+		e.problem(p)
+	}
+}
+
+// found reports whether one of these was found with Redis, as an error.
+func (e *examination) found(checks ...string) bool {
+	return slices.ContainsFunc(e.report.Findings, func(f Finding) bool {
+		return f.Severity == Error && f.Subject == "redis" && slices.Contains(checks, f.Check)
+	})
 }
 
 func (e *examination) problem(p redisstore.Problem) {

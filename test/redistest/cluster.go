@@ -1,7 +1,6 @@
 package redistest
 
 import (
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -23,10 +22,7 @@ func StartCluster(t testing.TB) []*Server {
 		if err := client.ClusterAddSlotsRange(t.Context(), i*slots/nodeCount, (i+1)*slots/nodeCount-1).Err(); err != nil {
 			t.Fatalf("add slots: %v", err)
 		}
-		host, port, err := net.SplitHostPort(nodes[0].Addr)
-		if err != nil {
-			t.Fatalf("split address: %v", err)
-		}
+		host, port := split(t, nodes[0].Addr)
 		if i == 0 {
 			continue
 		}

@@ -30,17 +30,34 @@ type Server struct {
 	Addr string // host:port on loopback, kept over Restart
 	Dir  string // working directory, kept over Restart: append-only files, dumps
 
-	t    testing.TB
-	args []string
-	proc *process.Process
+	t     testing.TB
+	argv  func(*Server) []string // of redis-server on Addr
+	ready string                 // what it prints when it serves
+	proc  *process.Process
 }
+
+// serves is what a server prints when it accepts connections.
+const serves = "Ready to accept connections"
 
 // Start runs redis-server and returns when it accepts connections. It keeps nothing on disk unless args say otherwise
 // ("--appendonly", "yes"); args are redis-server's own, follow the defaults and so override them. Do not redirect or
 // silence its log: Start reads there that the server is ready. The test fails if redis-server is not installed.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := &Server{Dir: t.TempDir(), t: t, args: args}
+	return start(t, func(s *Server) []string { return append(s.defaults("--port"), args...) })
+}
+
+// StartTLS is Start for a server that speaks TLS alone, and wants a certificate of the authority from its clients. Client
+// is of no use for it.
+func StartTLS(t testing.TB, by *Authority, cert, key string, args ...string) *Server {
+	t.Helper()
+	files := []string{"--port", "0", "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", by.File}
+	return start(t, func(s *Server) []string { return append(append(s.defaults("--tls-port"), files...), args...) })
+}
+
+func start(t testing.TB, argv func(*Server) []string) *Server {
+	t.Helper()
+	s := &Server{Dir: t.TempDir(), t: t, ready: serves, argv: argv}
 	for range portTries {
 		s.Addr = process.FreeAddr(t)
 		if s.launch() {
@@ -51,6 +68,21 @@ func Start(t testing.TB, args ...string) *Server {
 	return nil
 }
 
+// defaults has the port by the flag that opens it.
+func (s *Server) defaults(port string) []string {
+	host, number := split(s.t, s.Addr)
+	return []string{port, number, "--bind", host, "--dir", s.Dir, "--save", "", "--appendonly", "no"}
+}
+
+func split(t testing.TB, addr string) (host, port string) {
+	t.Helper()
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatalf("split address %q: %v", addr, err)
+	}
+	return host, port
+}
+
 // launch starts the process on s.Addr; false means that the port is in use.
 func (s *Server) launch() bool {
 	s.t.Helper()
@@ -58,12 +90,7 @@ func (s *Server) launch() bool {
 	if err != nil {
 		s.t.Fatal(missing)
 	}
-	host, port, err := net.SplitHostPort(s.Addr)
-	if err != nil {
-		s.t.Fatalf("split address %q: %v", s.Addr, err)
-	}
-	defaults := []string{"--port", port, "--bind", host, "--dir", s.Dir, "--save", "", "--appendonly", "no"}
-	s.proc = process.Start(s.t, exec.Command(binary, append(defaults, s.args...)...))
+	s.proc = process.Start(s.t, exec.Command(binary, s.argv(s)...))
 	return s.awaitReady()
 }
 
@@ -78,7 +105,7 @@ func (s *Server) awaitReady() bool {
 		ended := !s.proc.Running() // asked before the output is read, which is then complete
 		output := s.proc.Output()
 		switch {
-		case strings.Contains(output, "Ready to accept connections"):
+		case strings.Contains(output, s.ready):
 			return true
 		case ended && strings.Contains(output, "Address already in use"):
 			return false
@@ -127,7 +154,7 @@ func (s *Server) Restart(args ...string) {
 	s.t.Helper()
 	s.Kill()
 	if len(args) > 0 {
-		s.args = args
+		s.argv = func(s *Server) []string { return append(s.defaults("--port"), args...) }
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
