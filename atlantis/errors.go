@@ -23,7 +23,10 @@ const (
 // storeError is the answer when the store could not say. It must never be
 // read as "free", so every command that meets one answers with an error.
 func storeError(err error) string {
+	var frozen *locking.Frozen
 	switch {
+	case errors.As(err, &frozen):
+		return "LOCKED " + frozen.Error()
 	case errors.Is(err, locking.ErrUnknownKey):
 		return "ERR " + err.Error()
 	case errors.Is(err, context.Canceled), errors.Is(err, locking.ErrClosed):

@@ -40,9 +40,14 @@ func (o operation) end(result string) {
 	}
 }
 
-// fail answers with an error of the store, or of the key.
+// fail answers with an error of the store, or of the key, or with the refusal of
+// an operator.
 func (o operation) fail(w *resp.Writer, err error) {
+	var frozen *locking.Frozen
 	switch {
+	case errors.As(err, &frozen):
+		o.end(resultRefused)
+		o.h.log.Info("lock refused", "op", o.name, "request", o.call.ID(), "reason", frozen.Error())
 	case errors.Is(err, locking.ErrUnknownKey):
 		o.end(resultRefused)
 	case errors.Is(err, context.Canceled): // the connection is being cut

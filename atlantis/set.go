@@ -2,6 +2,7 @@ package atlantis
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -146,7 +147,9 @@ func (h *Handler) countAcquire(key locking.Key, out locking.Outcome, err error, 
 		return
 	}
 	h.metrics.acquisitions.Inc()
+	var frozen *locking.Frozen
 	switch {
+	case errors.As(err, &frozen): // a refusal
 	case err != nil:
 		h.metrics.acquireFailed.Inc()
 	case out.Applied:

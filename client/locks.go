@@ -49,6 +49,10 @@ type UnlockRequest struct {
 	// Force deletes the record without Atlantis. The plan stays.
 	Force  bool
 	Reason string // required with Force
+	// Fence, if not 0, is the Lock's that is meant: if the lock has another by now it
+	// is left alone. Atlantis knows no fences, so without Force that is looked at
+	// just before Atlantis is asked.
+	Fence uint64
 }
 
 // The values of Unlocked.By.
@@ -89,7 +93,7 @@ func (c *Client) Lock(ctx context.Context, id string) (Lock, error) {
 
 // Unlock takes a lock away: through Atlantis, so that the plan goes too, or with
 // force without it. It returns *Refused with CodeGuard if the sidecar has no
-// address of Atlantis.
+// address of Atlantis, or the lock another fence than r.Fence.
 func (c *Client) Unlock(ctx context.Context, id string, r UnlockRequest) (Unlocked, error) {
 	query := url.Values{}
 	if r.Reason != "" {
@@ -97,6 +101,9 @@ func (c *Client) Unlock(ctx context.Context, id string, r UnlockRequest) (Unlock
 	}
 	if r.Force {
 		query.Set("force", "1")
+	}
+	if r.Fence != 0 {
+		query.Set("fence", strconv.FormatUint(r.Fence, 10))
 	}
 	var u Unlocked
 	err := c.document(ctx, c.patient, http.MethodDelete, "/api/v1/locks/"+url.PathEscape(id)+"?"+query.Encode(), nil, &u)

@@ -35,6 +35,7 @@ type Status struct {
 	Comparisons Comparisons `json:"comparisons"`
 	Divergences Divergences `json:"divergences"`
 	Conflicts   int         `json:"conflicts"`
+	Frozen      []string    `json:"frozen"` // globs of repositories whose locks get no new holder
 	Verify      *Verify     `json:"verify"` // null: never run
 
 	Connections   int     `json:"connections"` // of Atlantis, at the moment

@@ -76,9 +76,11 @@ func (r *Router) getEnhanced(ctx context.Context, a Assignment, key locking.Key)
 // part of a change is compared with the change.
 func compared(c locking.Call) bool { return c.Op == "get" || c.Op == "eval" }
 
-// answered reports whether a store has done its work.
+// answered reports whether a store has done its work, or what an operator froze was
+// refused.
 func answered(err error) bool {
-	return err == nil || errors.Is(err, locking.ErrNotFound) || errors.Is(err, locking.ErrBadBatch)
+	var frozen *locking.Frozen
+	return err == nil || errors.As(err, &frozen) || errors.Is(err, locking.ErrNotFound) || errors.Is(err, locking.ErrBadBatch)
 }
 
 // list reads what matches, each record from the store that answers for it.

@@ -10,6 +10,7 @@
 //   - work.go: what a worker does with a task, and how it compares.
 //   - dirt.go: keys of which the follower has missed a change.
 //   - equalize.go: how a key that is dirty, or new, is made equal again.
+//   - freezes.go, take.go: repositories whose locks get no new holder.
 //   - instep.go: the note on disk that there is nothing to make equal.
 //
 // Nothing that the follower does can change, delay or lose an answer. The

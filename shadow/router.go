@@ -39,6 +39,7 @@ type RouterOptions struct {
 	ToLegacy   *Follower // does on legacy what the enhanced store did
 	Standby    *Standby
 	Conflicts  *Conflicts
+	Freezes    *Freezes
 	// Failed is called when the enhanced store failed as the authority, with the
 	// epoch in which it did and when the operation that failed was begun: zero if
 	// the store was not asked, because it was about to be left or in doubt. It
@@ -96,17 +97,20 @@ func (r *Router) Follower(side Side) *Follower {
 // live.
 func (r *Router) Get(ctx context.Context, key locking.Key) (record locking.Record, err error) {
 	err = r.run(ctx, []string{key.Route()}, func(a Assignment) error {
-		side, began := a.Authority(key.Route()), r.now()
-		if side == EnhancedSide {
-			record, err = r.getEnhanced(ctx, a, key)
-		} else {
-			record, err = r.getLegacy(ctx, a, key)
-		}
-		trace(r.Logger, side, locking.CallOf(ctx), r.now().Sub(began), err)
+		began := r.now()
+		record, err = r.read(ctx, a, key)
+		trace(r.Logger, a.Authority(key.Route()), locking.CallOf(ctx), r.now().Sub(began), err)
 		record = tagged(record, a.Epoch)
 		return err
 	})
 	return record, err
+}
+
+func (r *Router) read(ctx context.Context, a Assignment, key locking.Key) (locking.Record, error) {
+	if a.Authority(key.Route()) == EnhancedSide {
+		return r.getEnhanced(ctx, a, key)
+	}
+	return r.getLegacy(ctx, a, key)
 }
 
 // Scan is documented at locking.Store. What it yields is compared by verify. All
@@ -132,13 +136,13 @@ func (r *Router) Scan(ctx context.Context, match locking.Pattern) iter.Seq2[lock
 
 // Apply is documented at locking.Store. The follower hears of it before the
 // next command for any of its keys is begun. The keys of all changes must have
-// the same authority, else the changes are ErrBadBatch.
+// the same authority, else the changes are ErrBadBatch. It returns *locking.Frozen
+// for a command that takes a lock which an operator has frozen.
 func (r *Router) Apply(ctx context.Context, changes []locking.Change) (outcomes []locking.Outcome, err error) {
 	if err := locking.CheckBatch(changes); err != nil {
 		return nil, err
 	}
-	keys := keysOf(changes)
-	routes := routesOf(keys)
+	routes := routesOf(keysOf(changes))
 	err = r.run(ctx, routes, func(a Assignment) error {
 		side := a.Authority(routes[0])
 		for _, route := range routes[1:] {
@@ -146,12 +150,8 @@ func (r *Router) Apply(ctx context.Context, changes []locking.Change) (outcomes 
 				return fmt.Errorf("%w: in mode %s two stores answer for them", locking.ErrBadBatch, a.Mode)
 			}
 		}
-		own, began := untagged(changes, a.Epoch), r.now()
-		if side == EnhancedSide {
-			outcomes, err = r.applyEnhanced(ctx, a, keys, own)
-		} else {
-			outcomes, err = r.applyLegacy(ctx, a, keys, own)
-		}
+		began := r.now()
+		outcomes, err = r.change(ctx, a, untagged(changes, a.Epoch))
 		trace(r.Logger, side, locking.CallOf(ctx), r.now().Sub(began), err)
 		for i := range outcomes {
 			outcomes[i].Before = tagged(outcomes[i].Before, a.Epoch)
@@ -163,6 +163,15 @@ func (r *Router) Apply(ctx context.Context, changes []locking.Change) (outcomes 
 		return nil, err
 	}
 	return outcomes, nil
+}
+
+// applyAt makes changes at the authority, which is the same for all.
+func (r *Router) applyAt(ctx context.Context, a Assignment, changes []locking.Change) ([]locking.Outcome, error) {
+	keys := keysOf(changes)
+	if a.Authority(keys[0].Route()) == EnhancedSide {
+		return r.applyEnhanced(ctx, a, keys, changes)
+	}
+	return r.applyLegacy(ctx, a, keys, changes)
 }
 
 // refusal is an error that is no failure of the enhanced store.

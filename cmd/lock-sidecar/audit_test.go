@@ -48,6 +48,8 @@ func TestEachActIsAudited(t *testing.T) {
 		{[]string{"backup", file + ".db"}, 0, "backup", "done", ""},
 		{[]string{"export", file, "--values"}, 0, "export", "done", "true"},
 		{[]string{"import", file}, 0, "import", "done", "0"},
+		{[]string{"locks", "freeze", "acme/*", "--reason", "why 9"}, 0, "freeze", "done", "acme/*"},
+		{[]string{"locks", "freeze", "--lift", "acme/*", "--reason", "why 10"}, 0, "lift freeze", "done", "acme/*"},
 		{[]string{"mode", "primary", "--force", "--reason", "why 5"}, 0, "mode", "done", "primary"},
 		{[]string{"fallback", "--reason", "why 6"}, 0, "fallback", "done", ""},
 		{[]string{"return", "--reason", "why 7"}, 0, "return", "done", ""},

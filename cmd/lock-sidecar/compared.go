@@ -24,6 +24,9 @@ func (m *mirror) describe(s *client.Status) {
 		s.Down = down.Error()
 	}
 	s.OwnID, s.Postponed, s.Conflicts = m.legacy.OwnerID(), m.keeper.Postpone.Reason(), len(m.conflicts.List())
+	for _, z := range m.freezes.List() {
+		s.Frozen = append(s.Frozen, z.Glob)
+	}
 	s.SafeFallback, s.SafeFallbackReason = m.keeper.SafeFallback()
 	s.Legacy.Whole, _ = m.keeper.LegacyWhole()
 	if a.Mode != shadow.Legacy {

@@ -43,6 +43,12 @@ func examples(path string) []string {
 		"locks unlock": {
 			"lock-sidecar locks unlock 58f1dd12a3b4c5d6",
 			`lock-sidecar locks unlock 58f1dd12a3b4c5d6 --force --reason "plan deleted by hand"`,
+			"lock-sidecar locks unlock 58f1dd12a3b4c5d6 --fence 281474976710661",
+		},
+		"locks freeze": {
+			`lock-sidecar locks freeze "acme/*" --reason "database upgrade until 15:00"`,
+			"lock-sidecar locks freeze",
+			`lock-sidecar locks freeze --lift "acme/*"`,
 		},
 		"config validate": {"lock-sidecar config validate --config sidecar.yaml"},
 		"config print":    {"lock-sidecar config print --config sidecar.yaml", "lock-sidecar config print --json"},

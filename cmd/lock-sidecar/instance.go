@@ -120,6 +120,7 @@ func (i *instance) Status() client.Status {
 	s := client.Status{
 		Mode:          string(i.mode),
 		Repos:         []string{},
+		Frozen:        []string{},
 		Backfill:      client.Backfill{State: "none"},
 		Version:       i.version,
 		UptimeSeconds: time.Since(i.began).Seconds(),

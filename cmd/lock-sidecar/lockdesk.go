@@ -67,7 +67,7 @@ func lockError(err error) error {
 	switch {
 	case errors.Is(err, locks.ErrNotFound):
 		return fmt.Errorf("%w: %w", admin.ErrNotFound, err)
-	case errors.Is(err, locks.ErrNotSafe):
+	case errors.Is(err, locks.ErrNotSafe), errors.Is(err, locks.ErrOtherFence):
 		return &admin.Guard{Reason: err.Error()}
 	}
 	return err

@@ -15,7 +15,7 @@ import (
 )
 
 func newLocks(o Options) *cobra.Command {
-	return group("locks", "List the locks of Atlantis, and take one away", newLocksList(o), newLocksShow(o), newLocksUnlock(o))
+	return group("locks", "List the locks of Atlantis, take one away, or freeze them", newLocksList(o), newLocksShow(o), newLocksUnlock(o), newLocksFreeze(o))
 }
 
 func newLocksList(o Options) *cobra.Command {
@@ -24,7 +24,7 @@ func newLocksList(o Options) *cobra.Command {
 		Use:   "list [TEXT]",
 		Short: "List who holds which lock",
 		Long: "List the project locks of Atlantis, or those that have TEXT in their repository, path, workspace, project or user;\n" +
-			"#12 finds those of pull request 12. Values of records are never shown.\n" +
+			"#12 finds those of pull request 12. Values of records are never shown; --json has the fences too.\n" +
 			"Exit code 0: listed, however many there are, 2: usage, 3: no sidecar answers.",
 		Args: func(_ *cobra.Command, args []string) error {
 			sorts := client.LockSorts()
@@ -129,11 +129,16 @@ func newLocksUnlock(o Options) *cobra.Command {
 		Long: "Take a lock away. Where the sidecar knows the address of Atlantis (sidecar.atlantis.url), Atlantis does it, as the\n" +
 			"button of its page does: the plan goes too, and the pull request gets a comment. Without an address it is\n" +
 			"refused, because the plan would stay and could be applied without a lock; --force with a --reason deletes the\n" +
-			"lock alone. The audit log keeps both.\n" +
+			"lock alone. The audit log keeps both. With --fence N, as `lock-sidecar locks show` has it, it is refused if somebody\n" +
+			"took the lock since: with --force as part of the deletion, else just before Atlantis is asked, which knows no\n" +
+			"fences and takes away what it finds.\n" +
 			"Exit code 0: done, 1: there is no such lock, 2: usage, 3: not possible now, 4: refused.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := oneArg("one lock by its ID")(cmd, args); err != nil {
 				return err
+			}
+			if cmd.Flags().Changed("fence") && request.Fence == 0 {
+				return usage("--fence is 0, which no lock has; `lock-sidecar locks show ID` tells the fence")
 			}
 			return forced(request.Force, request.Reason)
 		},
@@ -146,6 +151,7 @@ func newLocksUnlock(o Options) *cobra.Command {
 	})
 	cmd.Flags().BoolVar(&request.Force, "force", false, "delete the lock without Atlantis; its plan stays; needs --reason")
 	cmd.Flags().StringVar(&request.Reason, "reason", "", "`text` for those who read the audit log")
+	cmd.Flags().Uint64Var(&request.Fence, "fence", 0, "only if this is the `fence` of the lock")
 	return cmd
 }
 

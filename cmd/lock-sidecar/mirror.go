@@ -53,6 +53,7 @@ type mirror struct {
 	toLegacy   *shadow.Follower
 	router     *shadow.Router
 	conflicts  *shadow.Conflicts
+	freezes    *shadow.Freezes
 	reconciler *reconcile.Reconciler
 	keeper     *cutover.Keeper
 	census     *census.Census
@@ -128,6 +129,8 @@ func (m *mirror) open(c *config.Config, registry prometheus.Registerer, log hclo
 		err = exit(codeUsage, err)
 	} else if m.conflicts, err = shadow.OpenConflicts(dir); err != nil {
 		err = exit(codeFailed, err)
+	} else if m.freezes, err = shadow.OpenFreezes(dir); err != nil {
+		err = exit(codeFailed, err)
 	}
 	if err != nil {
 		m.divergences.Close()
@@ -157,7 +160,7 @@ func (m *mirror) connect(c *config.Config, unclean string, operations *metrics.O
 	m.whole = legacy.WholeIn(dir)
 	m.router = shadow.NewRouter(shadow.RouterOptions{
 		Legacy: m.legacy, Enhanced: bounded(m.backend, authorityBudget, log), ToEnhanced: m.toEnhanced, ToLegacy: m.toLegacy,
-		Standby: shadow.NewStandby(m.whole, log.Named("shadow")), Conflicts: m.conflicts,
+		Standby: shadow.NewStandby(m.whole, log.Named("shadow")), Conflicts: m.conflicts, Freezes: m.freezes,
 		Failed: func(ctx context.Context, epoch uint64, began time.Time, cause error) error {
 			return m.keeper.Failed(ctx, epoch, began, cause)
 		},

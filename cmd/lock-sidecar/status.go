@@ -58,6 +58,9 @@ func statusLine(s client.Status) string {
 	if s.Postponed != "" {
 		parts = append(parts, "POSTPONED: "+s.Postponed)
 	}
+	if n := len(s.Frozen); n > 0 {
+		parts = append(parts, "new locks FROZEN for "+plural(n, "glob", "globs")) // a glob names repositories
+	}
 	if s.Enhanced != nil {
 		parts = append(parts, storesText(s)...)
 	}

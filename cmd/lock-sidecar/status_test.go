@@ -62,6 +62,10 @@ func TestStatusLine(t *testing.T) {
 			"shadow: legacy answers · enhanced redis catching up, 3 keys dirty · 1,204 compared, 0 different · " + rest, 0},
 		"shadow with trouble": {shadow(client.Enhanced{Error: "disk full"}, func(s *client.Status) { s.Mirror.Dirty = 3 }),
 			"shadow: legacy answers · enhanced redis NOT in step: disk full, 3 keys dirty · 1,204 compared, 0 different · " + rest, 0},
+		"frozen": {
+			client.Status{Legacy: healthy, Frozen: []string{"acme/*", "*"}, UptimeSeconds: 60},
+			"legacy answers · new locks FROZEN for 2 globs · 7 locks, 1 command lock, 9 pull statuses · atlantis.db whole · 0 connections · up 1m · v0.1.0\n", 0,
+		},
 		"healthy": {
 			client.Status{Legacy: healthy, Connections: 1, UptimeSeconds: 3 * 60},
 			"legacy answers · 7 locks, 1 command lock, 9 pull statuses · atlantis.db whole · 1 connection · up 3m · v0.1.0\n", 0,

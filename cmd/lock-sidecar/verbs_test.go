@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -190,8 +191,20 @@ func (v *verbRuns) onASidecar(p *sidecar.Process, server *redistest.Server, url,
 	run(2, "locks show")
 	run(2, "locks unlock")
 	run(4, "locks unlock --timeout=5s --admin="+url+" --token-file="+token+" "+id)
-	run(0, "locks unlock --force --json "+id, "--reason", "the plan is gone")
+	run(2, "locks unlock --fence=0 "+id)
+	run(4, "locks unlock --fence=1 "+id)
+	run(0, "locks unlock --force --json --fence="+strconv.FormatUint(list.Locks[0].Fence, 10)+" "+id, "--reason", "the plan is gone")
 	run(1, "locks unlock "+id)
+
+	table(0, "locks freeze")
+	table(0, "locks freeze acme/infrastructure-of-the-whole-company* --timeout=5s --admin="+url+" --token-file="+token, "--reason",
+		"the network of the whole company is being moved, ask in #platform before you do anything at all about it")
+	run(0, "locks freeze --json acme/infrastructure-of-the-whole-company*", "--reason=r")
+	require.ErrorContains(t, c.Set(t.Context(), long, secret, 0).Err(), "is frozen by an operator: r")
+	table(0, "locks freeze --json")
+	table(0, "locks freeze --lift acme/infrastructure-of-the-whole-company*")
+	run(0, "locks freeze --lift --json acme/infrastructure-of-the-whole-company*")
+	run(2, "locks freeze acme/*")
 
 	run(0, "mode hybrid --percent=50 --repos=acme/* --force --reason=r --at-quiet --timeout=20s --admin="+url+" --token-file="+token)
 	run(0, "mode primary --force --reason=r --json")
@@ -256,7 +269,8 @@ func (v *verbRuns) refused(t *testing.T) {
 		{1, "drill outage --for=1ms", 200, client.OutageDrill{FailedCommands: 1}},
 		{1, "wait --timeout=50ms", 503, "opening atlantis.db"},
 		{1, "shutdown --timeout=300ms", 202, map[string]bool{"stopping": true}},
-		{3, "verify", 503, away}, {3, "repair", 503, away}, {3, "mode primary", 503, away}, {3, "locks unlock x", 503, away},
+		{3, "verify", 503, away}, {3, "repair", 503, away}, {3, "mode primary", 503, away}, {3, "locks unlock x", 503, away}, {3, "locks freeze * --reason=r", 503, away},
+		{4, "locks freeze * --reason=r", 409, guard},
 		{4, "mode primary", 409, guard}, {4, "fallback", 409, guard}, {4, "return", 409, guard}, {4, "admit b --reason=r", 409, guard},
 		{4, "conflicts resolve 1 --keep=legacy --reason=r", 409, guard}, {4, "drill rollback", 409, guard}, {4, "drill outage", 409, guard},
 		{4, "backfill", 409, client.Refused{Text: "no", Code: client.CodeConflict}}, {4, "import " + absolute(t, fixture), 409, guard},
@@ -283,7 +297,7 @@ func asking(t *testing.T) []string {
 	return []string{
 		"status", "status --watch", "readiness", "mode", "mode primary", "fallback", "return", "conflicts list", "conflicts resolve 1 --keep=legacy --reason=r",
 		"drill rollback --reason=r", "drill outage", "verify", "divergences", "repair", "backfill", "admit b --reason=r", "audit", "export", "import " + absolute(t, fixture),
-		"backup " + file, "shutdown", "shutdown --after=127.0.0.1:1", "locks list", "locks show x", "locks unlock x", "doctor --data-dir=" + t.TempDir(),
+		"backup " + file, "shutdown", "shutdown --after=127.0.0.1:1", "locks list", "locks show x", "locks unlock x", "locks freeze", "locks freeze * --reason=r", "locks freeze --lift *", "doctor --data-dir=" + t.TempDir(),
 	}
 }
 
@@ -341,7 +355,7 @@ func (v *verbRuns) onConfiguration(config string) {
 func (v *verbRuns) intoAClosedPipe(url, token string) {
 	t := v.t
 	for _, line := range []string{
-		"status", "status --watch", "status --json", "readiness", "mode", "conflicts list", "verify", "divergences", "audit", "locks list", "export",
+		"status", "status --watch", "status --json", "readiness", "mode", "conflicts list", "verify", "divergences", "audit", "locks list", "locks freeze", "export",
 		"config print", "config validate", "version", "completion bash", "wait", "doctor --data-dir=" + t.TempDir(), "--help",
 	} {
 		reader, writer, err := os.Pipe()

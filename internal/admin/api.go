@@ -27,6 +27,7 @@ With the token in admin.token of the data directory:
   /api/v1/drill/outage       POST, cut the enhanced store off for a while
   /api/v1/admit              POST, let another sidecar use the enhanced store
   /api/v1/locks              GET, who holds what; GET and DELETE of /{id}
+  /api/v1/freezes            GET, what is frozen; POST and DELETE
   /api/v1/audit              GET, who did what and why
   /api/v1/export             GET, all records as JSON lines; /api/v1/import, POST, reads them
   /api/v1/backup             GET, a copy of atlantis.db
@@ -37,7 +38,7 @@ On the command line each is a verb: lock-sidecar --help.`)
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	answer := s.options.Sidecar.Status()
-	answer.Repos = list(answer.Repos)
+	answer.Repos, answer.Frozen = list(answer.Repos), list(answer.Frozen)
 	answerJSON(w, http.StatusOK, answer)
 }
 

@@ -34,6 +34,7 @@ type cutover struct {
 	acts      client.AuditList
 	locks     client.LockList
 	taken     client.Unlocked
+	frozen    client.FreezeList
 	exporting func(context.Context, io.Writer, bool) error
 	importing func(context.Context, io.Reader, client.ImportRequest) (client.ImportSummary, error)
 }
@@ -67,6 +68,14 @@ func (c *cutover) Lock(ctx context.Context, id string) (client.Lock, error) {
 }
 func (c *cutover) Unlock(ctx context.Context, id string, r client.UnlockRequest) (client.Unlocked, error) {
 	return c.taken, c.note(ctx, []any{id, r})
+}
+func (c *cutover) Freezes() (client.FreezeList, error) { return c.frozen, c.err }
+func (c *cutover) Freeze(ctx context.Context, r client.FreezeRequest) (client.FreezeList, error) {
+	return c.frozen, c.note(ctx, r)
+}
+func (c *cutover) Lift(glob, reason string) (client.FreezeList, error) {
+	c.asked = append(c.asked, []string{glob, reason})
+	return c.frozen, c.err
 }
 func (c *cutover) ResolveConflict(ctx context.Context, r client.ConflictResolution) error {
 	return c.note(ctx, r)
@@ -106,6 +115,7 @@ func TestCutoverCallsArrive(t *testing.T) {
 		rollback: client.RollbackDrill{OK: true, Records: 2, ByKind: client.Counts{ProjectLocks: 2}, WithoutLocksMS: 80, Damage: []string{}, Notes: []string{"n"}},
 		outage:   client.OutageDrill{OK: true, Commands: 9, FellBackMS: 500, ReturnedMS: 900, Verdict: "equal", Notes: []string{}},
 		admitted: client.Admitted{Sidecar: "b", OwnID: "a", All: []string{"a", "b"}},
+		frozen:   client.FreezeList{Freezes: []client.Freeze{{Glob: "acme/*", Reason: "upgrade", Since: noon}}, Changed: true},
 		acts:     client.AuditList{Entries: []client.AuditEntry{{At: noon, Act: "mode", Actor: "operator", From: "shadow", To: "hybrid 5%", Epoch: 6, Result: "done", Details: map[string]string{"held_ms": "14"}}}},
 	}}
 	_, api, _ := start(t, f)
@@ -134,6 +144,10 @@ func TestCutoverCallsArrive(t *testing.T) {
 	call(func() (any, error) { return c.DrillOutage(ctx, client.OutageRequest{Reason: "week 7"}) }, f.outage,
 		client.OutageRequest{For: "5s", Reason: "week 7"}, 605*time.Second)
 	call(func() (any, error) { return c.Admit(ctx, client.AdmitRequest{Sidecar: "b", Reason: "second replica"}) }, f.admitted, "b", 30*time.Second)
+	frozen := client.FreezeRequest{Glob: "acme/*", Reason: "upgrade"}
+	call(func() (any, error) { return c.Freeze(ctx, frozen) }, f.frozen, frozen, 30*time.Second)
+	call(func() (any, error) { return c.Lift(ctx, "a&b/*", "done; 100%") }, f.frozen, []string{"a&b/*", "done; 100%"}, 0)
+	call(func() (any, error) { return c.Lift(ctx, "*", "") }, f.frozen, []string{"*", ""}, 0)
 	call(func() (any, error) { return c.Audit(ctx, 7) }, f.acts, 7, 0)
 	resolution := client.ConflictResolution{ID: 3, Keep: "enhanced", Reason: "asked the team"}
 	call(func() (any, error) { return nil, c.ResolveConflict(ctx, resolution) }, nil, resolution, 30*time.Second)
@@ -144,6 +158,9 @@ func TestCutoverCallsArrive(t *testing.T) {
 	conflicts, err := c.Conflicts(ctx)
 	require.NoError(t, err)
 	require.Equal(t, f.disputed, conflicts)
+	freezes, err := c.Freezes(ctx)
+	require.NoError(t, err)
+	require.Equal(t, f.frozen, freezes)
 }
 
 // Lists are lists for a program, never null.
@@ -155,13 +172,13 @@ func TestEmptyListsOfTheCutoverAreLists(t *testing.T) {
 	}})
 	for path, body := range map[string]string{
 		"mode": `{"mode":"primary"}`, "fallback": "", "return": "{}", "drill/rollback": "", "drill/outage": "{}",
-		"admit": `{"sidecar":"b","reason":"r"}`, "conflicts/1": `{"keep":"legacy","reason":"r"}`, "import": "",
+		"admit": `{"sidecar":"b","reason":"r"}`, "conflicts/1": `{"keep":"legacy","reason":"r"}`, "import": "", "freezes": `{"glob":"*","reason":"r"}`,
 	} {
 		a := post(t, api+"/api/v1/"+path, body)
 		require.Equal(t, http.StatusOK, a.code, a.body)
 		require.NotContains(t, a.body, "null", path)
 	}
-	for _, path := range []string{"mode", "readiness", "conflicts", "audit"} {
+	for _, path := range []string{"mode", "readiness", "conflicts", "audit", "freezes"} {
 		a := ask(t, "GET", api+"/api/v1/"+path, withToken())
 		require.Equal(t, http.StatusOK, a.code, a.body)
 		require.NotContains(t, a.body, "null", path)
@@ -186,8 +203,10 @@ func TestCutoverRefusesNonsense(t *testing.T) {
 		"conflicts/1":    {"", `{"keep":"legacy"}`, `{"keep":"both","reason":"r"}`, `{"keep":"legacy","reason":"r","id":2}`},
 		"conflicts/x":    {`{"keep":"legacy","reason":"r"}`},
 		"conflicts/0":    {`{"keep":"legacy","reason":"r"}`},
-		"verify":         {`{"dry_run":true}`, "{} {}"},
-		"import?x=1":     {""}, "import?dry_run=yes": {""}, "import?replace=1": {""}, "import?replace=2&reason=r": {""}, "import?dry_run=1&dry_run=0": {""},
+		"freezes": {"", `{"glob":"acme/*"}`, `{"reason":"r"}`, `{"glob":"acme/*","reason":" "}`, `{"glob":"acme/*","reason":"two\nlines"}`, `{"glob":"acme/*","reason":"` + long + `"}`,
+			`{"glob":"acme","reason":"r"}`, `{"glob":"acme/infra/sub","reason":"r"}`, `{"glob":"acme/a b","reason":"r"}`, `{"glob":"` + long + `/*","reason":"r"}`, `{"glob":"*","reason":"r","until":"15:00"}`},
+		"verify":     {`{"dry_run":true}`, "{} {}"},
+		"import?x=1": {""}, "import?dry_run=yes": {""}, "import?replace=1": {""}, "import?replace=2&reason=r": {""}, "import?dry_run=1&dry_run=0": {""},
 	} {
 		for _, body := range bodies {
 			a := post(t, api+"/api/v1/"+path, body)
@@ -233,14 +252,14 @@ func TestCutoverRefusalsHaveTheirCode(t *testing.T) {
 			_, api, _ := start(t, f)
 			for path, body := range map[string]string{
 				"mode": `{"mode":"primary"}`, "fallback": "", "return": "", "drill/rollback": "", "drill/outage": "",
-				"admit": `{"sidecar":"b","reason":"r"}`, "conflicts/1": `{"keep":"legacy","reason":"r"}`, "import": "{}\n",
+				"admit": `{"sidecar":"b","reason":"r"}`, "conflicts/1": `{"keep":"legacy","reason":"r"}`, "import": "{}\n", "freezes": `{"glob":"*","reason":"r"}`,
 			} {
 				a := post(t, api+"/api/v1/"+path, body)
 				require.Equal(t, c.status, a.code, path)
 				isJSONError(t, a, c.code)
 				require.Contains(t, a.body, c.err.Error())
 			}
-			for _, path := range []string{"readiness", "audit", "export"} {
+			for _, path := range []string{"readiness", "audit", "export", "freezes"} {
 				a := ask(t, "GET", api+"/api/v1/"+path, withToken())
 				require.Equal(t, c.status, a.code, path)
 				isJSONError(t, a, c.code)

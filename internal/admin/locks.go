@@ -55,7 +55,7 @@ func (s *Server) lock(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) unlock(w http.ResponseWriter, r *http.Request) {
-	values := query(w, r, "force", "reason")
+	values := query(w, r, "force", "reason", "fence")
 	if values == nil {
 		return
 	}
@@ -64,11 +64,19 @@ func (s *Server) unlock(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	request := client.UnlockRequest{Force: force, Reason: values["reason"]}
+	if text, given := values["fence"]; given {
+		fence, err := strconv.ParseUint(text, 10, 64)
+		if err != nil || fence == 0 {
+			refuseRequest(w, "the fence is none", "send the one that GET of the lock answers")
+			return
+		}
+		request.Fence = fence
+	}
 	if bad := badReason(request.Reason, force); bad != "" {
 		refuseRequest(w, bad, "send ?reason=…, a sentence for those who read the audit log")
 		return
 	}
-	s.requested(r, "unlock", request.Reason, "force", force)
+	s.requested(r, "unlock", request.Reason, "force", force, "fence", request.Fence)
 	act(s, w, r, unlockTime, func(ctx context.Context) (client.Unlocked, error) {
 		return s.options.Sidecar.Unlock(ctx, r.PathValue("id"), request)
 	})

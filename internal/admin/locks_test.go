@@ -28,6 +28,11 @@ func TestLocksAreAskedFor(t *testing.T) {
 		{"GET /locks/a1b2", 200, "a1b2"},
 		{"DELETE /locks/a1b2", 200, []any{"a1b2", client.UnlockRequest{}}},
 		{"DELETE /locks/a1b2?force=1&reason=stale", 200, []any{"a1b2", client.UnlockRequest{Force: true, Reason: "stale"}}},
+		{"DELETE /locks/a1b2?fence=281474976710661", 200, []any{"a1b2", client.UnlockRequest{Fence: 281474976710661}}},
+		{"DELETE /locks/a1b2?fence=0", 400, nil}, {"DELETE /locks/a1b2?fence=", 400, nil}, {"DELETE /locks/a1b2?fence=-1", 400, nil}, {"DELETE /locks/a1b2?fence=7&fence=8", 400, nil},
+		{"DELETE /freezes?glob=acme/*&reason=done", 200, []string{"acme/*", "done"}}, {"DELETE /freezes?glob=*", 200, []string{"*", ""}},
+		{"DELETE /freezes", 400, nil}, {"DELETE /freezes?glob=acme", 400, nil}, {"DELETE /freezes?glob=*&force=1", 400, nil}, {"DELETE /freezes?glob=*&reason=a%0Ab", 400, nil},
+		{"PUT /freezes", 405, nil},
 		{"DELETE /locks/a1b2?force=1", 400, nil}, {"DELETE /locks/a1b2?force=1&reason=%20", 400, nil}, {"DELETE /locks/a1b2?force=yes&reason=r", 400, nil},
 		{"DELETE /locks/a1b2?reason=a%0Ab", 400, nil}, {"DELETE /locks", 405, nil}, {"POST /locks/a1b2", 405, nil},
 	} {

@@ -13,7 +13,7 @@ import (
 type Collector struct {
 	sidecar Sidecar
 	mode, build, epoch, foreignWrites, legacyHealth, legacyWhole, safeFallback,
-	fallenBack, soleOwner, conflicts,
+	fallenBack, soleOwner, conflicts, freezes,
 	backendHealth, activeLocks,
 	pending, dirty, lag, backfill, storeLost *prometheus.Desc
 }
@@ -37,6 +37,7 @@ func NewCollector(s Sidecar) *Collector {
 		fallenBack:    desc("lock_sidecar_fallen_back", "1 while atlantis.db answers in place of the enhanced store, which failed or was left."),
 		soleOwner:     desc("lock_sidecar_sole_owner", "1 if this sidecar alone may use the enhanced store."),
 		conflicts:     desc("lock_sidecar_conflicts", "Locks that both stores give to different holders after a fallback, and that nobody has decided."),
+		freezes:       desc("lock_sidecar_freezes", "Globs of repositories that operators keep from new lock holders."),
 		backendHealth: desc("atlantis_enhanced_locking_backend_health", "1 if the enhanced store answers and is in step; in mode legacy, if atlantis.db is healthy."),
 		activeLocks:   desc("atlantis_enhanced_locking_active_locks", "Project locks held, in a store that has all of them; every 10 s where atlantis.db has not."),
 		pending:       desc("lock_sidecar_mirror_pending", "Operations that the follower has not done yet."),
@@ -50,7 +51,7 @@ func NewCollector(s Sidecar) *Collector {
 // Describe is documented at prometheus.Collector.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
-		c.mode, c.build, c.epoch, c.foreignWrites, c.legacyHealth, c.legacyWhole, c.safeFallback, c.fallenBack, c.soleOwner, c.conflicts, c.backendHealth, c.activeLocks,
+		c.mode, c.build, c.epoch, c.foreignWrites, c.legacyHealth, c.legacyWhole, c.safeFallback, c.fallenBack, c.soleOwner, c.conflicts, c.freezes, c.backendHealth, c.activeLocks,
 		c.pending, c.dirty, c.lag, c.backfill, c.storeLost,
 	} {
 		out <- desc
@@ -83,6 +84,7 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	if counts := held(status); counts != nil {
 		gauge(c.activeLocks, float64(counts.ProjectLocks))
 	}
+	gauge(c.freezes, float64(len(status.Frozen)))
 	counter(c.foreignWrites, status.Legacy.ForeignWrites)
 	if status.Enhanced == nil {
 		return

@@ -89,7 +89,7 @@ atlantis_enhanced_locking_active_locks 5
 // In mode shadow the follower is shown; backend_health is that of the enhanced store.
 func TestMetricsOfTheFollower(t *testing.T) {
 	f := &fake{status: client.Status{
-		Mode: "shadow", Epoch: 3, FallenBack: true, SoleOwner: true, Conflicts: 4, Legacy: client.Legacy{Healthy: true}, Enhanced: &client.Enhanced{Lost: 2},
+		Mode: "shadow", Epoch: 3, FallenBack: true, SoleOwner: true, Conflicts: 4, Frozen: []string{"acme/*", "*"}, Legacy: client.Legacy{Healthy: true}, Enhanced: &client.Enhanced{Lost: 2},
 		Mirror: client.Mirror{Pending: 5, Dirty: 6, LagSeconds: 0.5}, Backfill: client.Backfill{State: "running", Done: 30, Total: 100},
 	}}
 	require.NoError(t, testutil.CollectAndCompare(admin.NewCollector(f), strings.NewReader(`
@@ -109,6 +109,9 @@ lock_sidecar_epoch 3
 # HELP lock_sidecar_fallen_back 1 while atlantis.db answers in place of the enhanced store, which failed or was left.
 # TYPE lock_sidecar_fallen_back gauge
 lock_sidecar_fallen_back 1
+# HELP lock_sidecar_freezes Globs of repositories that operators keep from new lock holders.
+# TYPE lock_sidecar_freezes gauge
+lock_sidecar_freezes 2
 # HELP lock_sidecar_mirror_dirty_keys Records of which the follower has missed a change.
 # TYPE lock_sidecar_mirror_dirty_keys gauge
 lock_sidecar_mirror_dirty_keys 6
@@ -124,7 +127,7 @@ lock_sidecar_sole_owner 1
 # HELP lock_sidecar_store_lost_total Times that the enhanced store was not the one it had been: emptied, swapped, or older.
 # TYPE lock_sidecar_store_lost_total counter
 lock_sidecar_store_lost_total 2
-`), "atlantis_enhanced_locking_backend_health", "lock_sidecar_backfill_records", "lock_sidecar_epoch", "lock_sidecar_conflicts", "lock_sidecar_fallen_back", "lock_sidecar_sole_owner", "lock_sidecar_mirror_dirty_keys",
+`), "atlantis_enhanced_locking_backend_health", "lock_sidecar_backfill_records", "lock_sidecar_epoch", "lock_sidecar_conflicts", "lock_sidecar_freezes", "lock_sidecar_fallen_back", "lock_sidecar_sole_owner", "lock_sidecar_mirror_dirty_keys",
 		"lock_sidecar_mirror_lag_seconds", "lock_sidecar_mirror_pending", "lock_sidecar_store_lost_total"))
 }
 

@@ -21,10 +21,11 @@ type call struct {
 	open    bool // needs no token
 }
 
-// parameter is one of the query. None is required.
+// parameter is one of the query.
 type parameter struct {
 	name, meaning string
 	schema        object
+	required      bool
 }
 
 // object is a piece of the document.
@@ -94,7 +95,15 @@ func calls() map[string]call {
 		"GET /api/v1/locks/{id}": {summary: "One lock", answer: client.Lock{}},
 		"DELETE /api/v1/locks/{id}": {
 			summary: "Take a lock away, through Atlantis, so that its plan goes too", answer: client.Unlocked{},
-			query: []parameter{flag("force", "1: without Atlantis; the plan stays"), reason}},
+			query: []parameter{
+				flag("force", "1: without Atlantis; the plan stays"), reason,
+				{name: "fence", meaning: "only if this is the fence of the lock", schema: object{"type": "integer", "minimum": 1}},
+			}},
+		"GET /api/v1/freezes":  {summary: "Repositories whose locks get no new holder", answer: client.FreezeList{}},
+		"POST /api/v1/freezes": {summary: "Freeze repositories: who holds a lock keeps it, nobody else gets one", answer: client.FreezeList{}, body: client.FreezeRequest{}},
+		"DELETE /api/v1/freezes": {
+			summary: "Lift a freeze", answer: client.FreezeList{},
+			query: []parameter{{name: "glob", meaning: "as it was frozen", schema: object{"type": "string"}, required: true}, reason}},
 	}
 }
 
@@ -149,7 +158,7 @@ func (c call) operation(path string, schemas *schemas, refused object) object {
 		parameters = append(parameters, object{"name": "id", "in": "path", "required": true, "schema": object{"type": "string"}})
 	}
 	for _, p := range c.query {
-		parameters = append(parameters, object{"name": p.name, "in": "query", "description": p.meaning, "schema": p.schema})
+		parameters = append(parameters, object{"name": p.name, "in": "query", "description": p.meaning, "required": p.required, "schema": p.schema})
 	}
 	if parameters != nil {
 		operation["parameters"] = parameters

@@ -61,6 +61,9 @@ func (s *Server) apiRoutes() []route {
 		{"/api/v1/locks", http.MethodGet, guarded(s.locks)},
 		{"/api/v1/locks/{id}", http.MethodGet, guarded(s.lock)},
 		{"/api/v1/locks/{id}", http.MethodDelete, guarded(s.unlock)},
+		{"/api/v1/freezes", http.MethodGet, guarded(s.freezes)},
+		{"/api/v1/freezes", http.MethodPost, guarded(s.freeze)},
+		{"/api/v1/freezes", http.MethodDelete, guarded(s.lift)},
 		{"/api/v1/import", http.MethodPost, sized(s.importRecords, client.MaxImport)},
 	}
 }

@@ -92,8 +92,16 @@ type Sidecar interface {
 	// Lock returns one, and ErrNotFound if none has that id.
 	Lock(ctx context.Context, id string) (client.Lock, error)
 	// Unlock takes one away; a request that forces has a reason. It returns
-	// ErrNotFound, or *Guard where only force would do.
+	// ErrNotFound, or *Guard where only force would do or the lock has another fence
+	// than the one that was asked for.
 	Unlock(ctx context.Context, id string, r client.UnlockRequest) (client.Unlocked, error)
+	// Freezes lists what is frozen.
+	Freezes() (client.FreezeList, error)
+	// Freeze keeps the locks of repositories from new holders, and returns when
+	// nobody gets one any more. The request has a glob and a reason.
+	Freeze(ctx context.Context, r client.FreezeRequest) (client.FreezeList, error)
+	// Lift ends the freeze of a glob.
+	Lift(glob, reason string) (client.FreezeList, error)
 	// Shutdown begins the end of the process and does not wait for it.
 	Shutdown()
 }

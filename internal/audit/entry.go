@@ -4,7 +4,6 @@
 package audit
 
 import (
-	"strings"
 	"time"
 
 	"github.com/lock-sidecar/lock-sidecar/locking"
@@ -32,29 +31,12 @@ type Entry struct {
 // Printable is the entry as it is kept: fit for a line that others read.
 func (e Entry) Printable() Entry {
 	for _, text := range []*string{&e.Act, &e.Actor, &e.Reason, &e.From, &e.To, &e.Result} {
-		*text = printable(*text)
+		*text = locking.PrintableText(*text)
 	}
 	details := make(map[string]string, len(e.Details))
 	for name, text := range e.Details {
-		details[printable(name)] = printable(text)
+		details[locking.PrintableText(name)] = locking.PrintableText(text)
 	}
 	e.Details = details
 	return e
-}
-
-// maxText is how many runes of a text are kept; a reason may have 300.
-const maxText = 1000
-
-// printable makes every word of a text what locking.Printable makes of a name:
-// no control character, no userinfo of a URL.
-func printable(text string) string {
-	words := strings.Fields(text)
-	for i, w := range words {
-		words[i] = locking.Printable(w)
-	}
-	out := []rune(strings.Join(words, " "))
-	if len(out) > maxText {
-		return string(out[:maxText]) + "…"
-	}
-	return string(out)
 }

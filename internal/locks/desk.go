@@ -23,6 +23,10 @@ var ErrNotFound = errors.New("no such lock")
 var ErrNotSafe = errors.New("the plan of the pull request would stay, and could be applied without its lock: " +
 	"set sidecar.atlantis.url, so that Atlantis gives up lock and plan, or say --force with a --reason")
 
+// ErrOtherFence is returned by Unlock for a lock that has changed hands since it
+// was looked at.
+var ErrOtherFence = errors.New("the lock has another fence")
+
 // PageSize is how many locks a page has.
 const PageSize = 100
 

@@ -253,6 +253,57 @@ func TestUnlockByForce(t *testing.T) {
 	require.Equal(t, "done", r.acts[1].Result)
 }
 
+// With a fence only that very holding is taken away: not the next one, by the same pull request either, and not one that
+// begins while it is looked at.
+func TestUnlockByFence(t *testing.T) {
+	r := filled(t)
+	look := func() client.Lock {
+		l, err := r.List(t.Context(), client.LockQuery{Text: "acme/infra"})
+		require.NoError(t, err)
+		return l.Locks[0]
+	}
+	first := look()
+	forced := client.UnlockRequest{Force: true, Reason: "r", Fence: first.Fence}
+	r.delete(first.Record)
+	_, err := r.Unlock(t.Context(), first.ID, forced)
+	require.ErrorIs(t, err, locks.ErrNotFound)
+	r.put(t, first.Record, "ann", 12, since)
+	again := look()
+	require.Greater(t, again.Fence, first.Fence)
+	for _, request := range []client.UnlockRequest{forced, {Fence: first.Fence}} {
+		_, err = r.Unlock(t.Context(), first.ID, request)
+		require.ErrorIs(t, err, locks.ErrOtherFence)
+		require.ErrorContains(t, err, fmt.Sprintf("%d, and not %d", again.Fence, first.Fence))
+		require.ErrorContains(t, err, "pull #12 of acme/infra holds it")
+	}
+	require.Empty(t, r.acts, "nothing was done")
+
+	r.Store = &racing{Store: r.store, before: func() { r.put(t, first.Record, "dan", 99, since) }}
+	_, err = r.Unlock(t.Context(), first.ID, client.UnlockRequest{Force: true, Reason: "r", Fence: again.Fence})
+	require.ErrorIs(t, err, locks.ErrOtherFence)
+	require.Equal(t, 99, look().Pull)
+
+	r.Store = r.store
+	u, err := r.Unlock(t.Context(), first.ID, client.UnlockRequest{Force: true, Reason: "r", Fence: look().Fence})
+	require.NoError(t, err)
+	require.Equal(t, 99, u.Lock.Pull)
+}
+
+// Where Atlantis takes a lock away the fence is looked at before it is asked, and not if it is another.
+func TestUnlockByFenceThroughAtlantis(t *testing.T) {
+	r := filled(t)
+	asked := 0
+	r.atlantis(t, func(_ http.ResponseWriter, key string) { asked++; r.delete(key) })
+	l, err := r.List(t.Context(), client.LockQuery{Text: "#12"})
+	require.NoError(t, err)
+	_, err = r.Unlock(t.Context(), l.Locks[0].ID, client.UnlockRequest{Fence: l.Locks[0].Fence + 1})
+	require.ErrorIs(t, err, locks.ErrOtherFence)
+	require.Zero(t, asked)
+	_, err = r.Unlock(t.Context(), l.Locks[0].ID, client.UnlockRequest{Fence: l.Locks[0].Fence})
+	require.NoError(t, err)
+	require.Equal(t, 1, asked)
+}
+
 // racing lets something happen before each change.
 type racing struct {
 	locking.Store

@@ -18,7 +18,9 @@ const plansStay = "its plan was not deleted and can still be applied: discard it
 
 // Unlock takes a lock away: Atlantis does if there is an address of it, else,
 // with force, the record is deleted, unless it changed meanwhile. It returns
-// ErrNotFound or ErrNotSafe before it has done anything.
+// ErrNotFound, ErrNotSafe or ErrOtherFence before it has done anything. A fence is
+// looked at before Atlantis is asked, and with force also in the transaction that
+// deletes.
 func (d *Desk) Unlock(ctx context.Context, id string, r client.UnlockRequest) (client.Unlocked, error) {
 	record, err := d.find(ctx, id)
 	if err != nil {
@@ -26,6 +28,8 @@ func (d *Desk) Unlock(ctx context.Context, id string, r client.UnlockRequest) (c
 	}
 	u := client.Unlocked{Lock: lockOf(record), By: client.ByAtlantis}
 	switch {
+	case r.Fence != 0 && r.Fence != u.Lock.Fence:
+		return u, otherFence(r.Fence, u.Lock)
 	case d.Atlantis != nil && !r.Force:
 		err = d.throughAtlantis(ctx, record)
 	case !r.Force:
@@ -33,9 +37,20 @@ func (d *Desk) Unlock(ctx context.Context, id string, r client.UnlockRequest) (c
 	default:
 		u.By, u.Warning = client.ByForce, plansStay
 		err = d.remove(ctx, record)
+		if r.Fence != 0 && errors.Is(err, errChanged) {
+			err = fmt.Errorf("%w: it is not %d any more, because the lock was released or taken at this moment; look again", ErrOtherFence, r.Fence)
+		}
 	}
 	d.keep(u, r.Reason, err)
 	return u, err
+}
+
+// otherFence says why a lock was left alone. It also has a new fence after another
+// store has begun to answer, or another program has written to atlantis.db: then
+// nobody knows what happened to it meanwhile.
+func otherFence(want uint64, l client.Lock) error {
+	return fmt.Errorf("%w: %d, and not %d: it was taken anew since, or who answers has changed; %s holds it. Look again with `lock-sidecar locks show %s`",
+		ErrOtherFence, l.Fence, want, holder(l), l.ID)
 }
 
 // throughAtlantis lets Atlantis give the lock up, and looks whether it did.
@@ -58,6 +73,10 @@ func (d *Desk) throughAtlantis(ctx context.Context, record locking.Record) error
 	return fmt.Errorf("give up lock: Atlantis at %s says that it did, and the lock is still there; does it keep its locks here?", d.Atlantis.URL())
 }
 
+// errChanged is returned for a record that is not the one any more that was looked
+// at.
+var errChanged = fmt.Errorf("%w any more: it has changed, look again", ErrNotFound)
+
 // remove deletes the record, if it is the one that was looked at.
 func (d *Desk) remove(ctx context.Context, record locking.Record) error {
 	outcomes, err := d.Store.Apply(ctx, []locking.Change{locking.Delete(record.Key, locking.AtVersion(record.Version))})
@@ -65,7 +84,7 @@ func (d *Desk) remove(ctx context.Context, record locking.Record) error {
 	case err != nil:
 		return fmt.Errorf("delete lock: %w", err)
 	case !outcomes[0].Applied:
-		return fmt.Errorf("%w any more: it has changed, look again", ErrNotFound)
+		return errChanged
 	}
 	return nil
 }

@@ -136,8 +136,9 @@ func (r *rig) lock(ctx context.Context, repo *gitea.Repo, dir string) (found atl
 	return found, nil
 }
 
-// refusal is how a plan is refused because another pull request holds the lock: by Atlantis, or by the sidecar.
-var refusal = regexp.MustCompile(`currently locked by an unapplied plan|LOCKED held by pull #`)
+// refusal is how a plan is refused because another pull request holds the lock: by Atlantis, or by the sidecar; or because
+// an operator has frozen the repository.
+var refusal = regexp.MustCompile(`currently locked by an unapplied plan|LOCKED held by pull #|LOCKED \S+ is frozen by an operator: `)
 
 // requireWell ensures that every webhook was taken, and that nothing failed in Atlantis's own log: some failures, as
 // that of writing a pull status, are in no comment.

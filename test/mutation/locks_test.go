@@ -54,6 +54,26 @@ func ofLocks() []mutation {
 			pkg: "./legacy",
 		},
 		{
+			name: "a frozen lock is taken by who gave it up",
+			file: "shadow/take.go", old: "pinned[i].If = locking.AtVersion(met[i].Version)", new: "pinned[i].If = changes[i].If",
+			pkg: "./shadow", run: "Freez|Frozen",
+		},
+		{
+			name: "a frozen lock is handed over in a script",
+			file: "shadow/take.go", old: "return err == nil && holder.Same(next)", new: "return err == nil || holder.Same(next)",
+			pkg: "./shadow", run: "Freez|Frozen",
+		},
+		{
+			name: "a freeze does not wait for takes that are under way",
+			file: "shadow/freezes.go", old: "if number <= last {", new: "if number < last {",
+			pkg: "./shadow", run: "Freez|Frozen",
+		},
+		{
+			name: "a damaged file of freezes is an empty one",
+			file: "shadow/freezes.go", old: "if err == nil && (f.list == nil ||", new: "if err != nil {\n\t\treturn f, nil\n\t}\n\tif err == nil && (f.list == nil ||",
+			pkg: "./shadow", run: "Freez|Frozen",
+		},
+		{
 			name: "a DEL removes whoever holds the lock now",
 			file: "atlantis/del.go", old: "out, err := h.apply(ctx, locking.Delete(key, locking.AtVersion(current.Version)))", new: "out, err := h.apply(ctx, locking.Delete(key, locking.Any()))",
 			pkg: "./atlantis",

@@ -5,7 +5,7 @@ func ofModes() []mutation {
 	return []mutation{
 		{
 			name: "in primary a GET is answered by the follower",
-			file: "shadow/router.go", old: "		if side == EnhancedSide {\n			record, err = r.getEnhanced", new: "		if side != EnhancedSide {\n			record, err = r.getEnhanced",
+			file: "shadow/router.go", old: "	if a.Authority(key.Route()) == EnhancedSide {\n		return r.getEnhanced", new: "	if a.Authority(key.Route()) != EnhancedSide {\n		return r.getEnhanced",
 			pkg: "./shadow",
 		},
 		{
