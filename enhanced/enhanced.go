@@ -89,6 +89,10 @@ type Joined struct {
 	Admitted []string
 	// TookOver: the store was another sidecar's until this Join.
 	TookOver bool
+	// Ahead: the contents are the known ones, and were written to since that was
+	// known of them. Whoever ended in order knew all: what he remembers, and what
+	// is kept beside it, is an older copy then.
+	Ahead bool
 	// Contested: since the last Join of this process, somebody else has raised the
 	// epoch under this sidecar's id, as a copy of its data directory would.
 	Contested bool

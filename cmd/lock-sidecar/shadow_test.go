@@ -15,6 +15,7 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/client"
 	"github.com/lock-sidecar/lock-sidecar/enhanced"
 	"github.com/lock-sidecar/lock-sidecar/enhanced/embedded"
+	"github.com/lock-sidecar/lock-sidecar/internal/reconcile"
 	"github.com/lock-sidecar/lock-sidecar/legacy"
 	"github.com/lock-sidecar/lock-sidecar/locking"
 	"github.com/lock-sidecar/lock-sidecar/test/redistest"
@@ -98,6 +99,8 @@ func spoilEmbedded(t *testing.T, dir string) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, store.Close())
+	// else the next start would notice, and make all equal
+	require.NoError(t, reconcile.MemoryIn(dir).Save(reconcile.Remembered{Known: store.Known(), Filled: true}))
 }
 
 // spoilRedis writes what docs/redis-schema.md says, as an operator with redis-cli could.

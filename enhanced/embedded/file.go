@@ -29,7 +29,12 @@ func (s *Store) openWhole(ctx context.Context, timeout time.Duration) error {
 	if _, err := boltfile.Create(s.path); err != nil {
 		return err
 	}
-	f, err := boltfile.Open(ctx, s.path, boltfile.Options{Empty: true, Timeout: timeout, Logger: s.log})
+	return s.openThere(ctx, boltfile.Options{Empty: true, Timeout: timeout, Logger: s.log})
+}
+
+// openThere opens a file that is there.
+func (s *Store) openThere(ctx context.Context, o boltfile.Options) error {
+	f, err := boltfile.Open(ctx, s.path, o)
 	if err != nil {
 		return err
 	}

@@ -71,6 +71,7 @@ func (s *Store) join(ctx context.Context) (enhanced.Joined, error) {
 			locking.ErrNotOwner, locking.Printable(hs[0].owner))
 	}
 	lost, theirs := s.whyLost(hs, found), found && hs[0].owner != s.owner
+	ahead := lost == "" && s.isAhead(hs)
 	if !found || lost != "" || theirs {
 		if hs, err = s.renew(hs, found && lost == ""); err != nil {
 			return enhanced.Joined{}, errors.Join(err, s.giveUp())
@@ -79,7 +80,43 @@ func (s *Store) join(ctx context.Context) (enhanced.Joined, error) {
 	if err := s.adopt(hs); err != nil {
 		return enhanced.Joined{}, err
 	}
-	return enhanced.Joined{StoreID: hs[0].store, Founded: !found, Lost: lost, Owner: true, TookOver: theirs}, nil
+	return enhanced.Joined{StoreID: hs[0].store, Founded: !found, Lost: lost, Owner: true, TookOver: theirs, Ahead: ahead}, nil
+}
+
+// reopen ends a fault where Join would find the contents that are known, and
+// changes nothing else: none are made, taken over or set aside.
+func (s *Store) reopen(ctx context.Context) error {
+	if err := s.take(ctx); err != nil {
+		return err
+	}
+	defer s.release()
+	if s.fault == nil || !s.joined {
+		return s.fault
+	}
+	if s.file == nil {
+		if err := s.openThere(ctx, boltfile.Options{Logger: s.log}); err != nil {
+			return fmt.Errorf("%w: %w", s.fault, err)
+		}
+	}
+	var hs heads
+	var found bool
+	err := s.file.View(func(tx *bolt.Tx) (err error) {
+		hs, found, err = readHeads(tx)
+		return err
+	})
+	if err == nil && (!found || hs[0].owner != s.owner || s.whyLost(hs, found) != "") {
+		err = errForeign
+	}
+	if err == nil {
+		err = s.adopt(hs)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("%w: %w", s.fault, err), s.giveUp())
+	}
+	s.fault = nil
+	s.show(nil)
+	s.log.Info("store can be used again", "path", s.path)
+	return nil
 }
 
 // inspect opens the file if it is not open and reads its heads.
@@ -124,6 +161,16 @@ func (s *Store) whyLost(hs heads, found bool) string {
 		}
 	}
 	return ""
+}
+
+// isAhead reports whether contents that are the known ones were written to since.
+func (s *Store) isAhead(hs heads) bool {
+	for p, h := range hs {
+		if s.known.StoreID != "" && h.seq > s.known.Seen[p] {
+			return true
+		}
+	}
+	return false
 }
 
 // renew makes the contents ours, with a higher epoch and versions that go on

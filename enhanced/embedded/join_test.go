@@ -260,11 +260,61 @@ func TestFileTakenAwayIsNoticed(t *testing.T) {
 				require.NoError(t, c.do(s.Path()))
 				require.Eventually(t, func() bool { return tryPut(s, lockB, "x") != nil }, soon, tick)
 				require.ErrorIs(t, tryPut(s, lockB, "x"), locking.ErrStoreLost)
+				require.ErrorIs(t, s.Probe(t.Context()), locking.ErrStoreLost, "it adopts nothing")
 				require.Contains(t, join(t, s, s.Known()).Lost, c.want)
 				put(t, s, lockB, "y")
 				require.NoError(t, s.Close())
 			})
 		}
+	}
+}
+
+// A file that could not be written to for a moment can be used again after a Probe, with all that was answered; an
+// older one in its place cannot, and nothing is made of a file that is away.
+func TestProbeOpensAFileAnewThatFailed(t *testing.T) {
+	for mode, every := range map[string]time.Duration{"durable": 0, "behind": time.Millisecond} {
+		t.Run(mode, func(t *testing.T) {
+			s := open(t, t.TempDir(), every)
+			put(t, s, lockA, "held")
+			require.NoError(t, s.Probe(t.Context()))
+			older, err := os.ReadFile(s.Path())
+			require.NoError(t, err)
+			version, away := put(t, s, lockA, "held still"), s.Path()+".away"
+			require.NoError(t, s.Probe(t.Context()), "durable before it goes away")
+
+			require.NoError(t, os.Rename(s.Path(), away))
+			require.Eventually(t, func() bool { return tryPut(s, command, "x") != nil }, soon, tick)
+			require.ErrorIs(t, s.Probe(t.Context()), locking.ErrStoreLost)
+			require.NoFileExists(t, s.Path())
+			require.NoError(t, os.WriteFile(s.Path(), older, 0o600))
+			require.ErrorIs(t, s.Probe(t.Context()), locking.ErrStoreLost)
+			require.ErrorIs(t, tryPut(s, command, "x"), locking.ErrStoreLost)
+
+			require.NoError(t, os.Rename(away, s.Path()))
+			require.NoError(t, s.Probe(t.Context()))
+			require.Equal(t, map[string]string{lockA.String(): "held still"}, all(t, s))
+			require.Greater(t, put(t, s, lockA, "free"), version)
+			require.NoError(t, s.Close())
+		})
+	}
+}
+
+// Contents that were written to since what is remembered of them was true are told from those that were not.
+func TestContentsAheadOfWhatIsRemembered(t *testing.T) {
+	s := open(t, t.TempDir(), 0)
+	put(t, s, lockA, "held")
+	before, dir := s.Known(), filepath.Dir(s.Path())
+	put(t, s, lockA, "freed")
+	after := s.Known()
+	require.NoError(t, s.Close())
+	for _, c := range []struct {
+		known enhanced.Known
+		ahead bool
+	}{{before, true}, {after, false}, {enhanced.Known{}, false}} {
+		next := opened(t, embedded.Options{Dir: dir})
+		require.Equal(t, enhanced.Joined{StoreID: before.StoreID, Owner: true, Ahead: c.ahead}, join(t, next, c.known))
+		require.False(t, join(t, next, c.known).Ahead, "this process saw it")
+		require.NoError(t, next.Close())
 	}
 }
 

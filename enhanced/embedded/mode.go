@@ -62,11 +62,15 @@ func (s *Store) mode() (epoch uint64, document []byte, err error) {
 // Admit returns ErrOneProcess.
 func (s *Store) Admit(context.Context, string) ([]string, error) { return nil, ErrOneProcess }
 
-// Probe makes a commit that changes nothing, and is durable when it returns.
+// Probe makes a commit that changes nothing, and is durable when it returns. A
+// file that was given up is opened anew first, if it has what was answered.
 func (s *Store) Probe(ctx context.Context) error {
-	err := s.makeDurable(ctx, func() error {
-		return s.alter(func(tx *bolt.Tx) error { return tx.Bucket(headBucket).Put(name(0), s.heads[0].encode()) })
-	})
+	err := s.reopen(ctx)
+	if err == nil {
+		err = s.makeDurable(ctx, func() error {
+			return s.alter(func(tx *bolt.Tx) error { return tx.Bucket(headBucket).Put(name(0), s.heads[0].encode()) })
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("probe store: %w", err)
 	}

@@ -37,6 +37,23 @@ func TestJoinAgainKeepsEverything(t *testing.T) {
 	require.False(t, join(t, s, enhanced.Known{}).Contested, "said once")
 }
 
+// Contents that were written to since what is remembered of them was true are told from those that were not: so a sidecar
+// knows that its memory is an older copy.
+func TestContentsAheadOfWhatIsRemembered(t *testing.T) {
+	s, server := joined(t)
+	put(t, s, lock, held(12))
+	before := s.Known()
+	deleted, err := s.Apply(t.Context(), []locking.Change{locking.Delete(lock, locking.Any())})
+	require.NoError(t, err)
+	require.True(t, deleted[0].Applied)
+
+	require.Equal(t, enhanced.Joined{StoreID: before.StoreID, Owner: true, Ahead: true}, join(t, open(t, at(server)), before))
+	next := open(t, at(server))
+	require.False(t, join(t, next, s.Known()).Ahead)
+	require.False(t, join(t, next, before).Ahead, "this process saw it")
+	require.False(t, join(t, open(t, at(server)), enhanced.Known{}).Ahead, "nothing is remembered")
+}
+
 // Whatever takes the place of the contents is told from them, in each partition and in each operation, and Join goes
 // on with a new id and versions and an epoch above all that were seen.
 func TestLostContentsAreToldFromOurs(t *testing.T) {

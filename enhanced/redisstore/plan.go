@@ -44,7 +44,7 @@ func (s *Store) plan(heads [locking.Partitions]found, known enhanced.Known) (pla
 		return p.asGuest(heads, known, reason)
 	}
 	if reason == "" {
-		p.StoreID = heads[0].store
+		p.StoreID, p.Ahead = heads[0].store, ahead(heads, known)
 		return p, nil
 	}
 	return s.anew(p, heads, known, reason)
@@ -143,6 +143,16 @@ func difference(heads [locking.Partitions]found, known enhanced.Known) string {
 		}
 	}
 	return ""
+}
+
+// ahead reports whether contents that are the known ones were written to since.
+func ahead(heads [locking.Partitions]found, known enhanced.Known) bool {
+	for i, h := range heads {
+		if known.StoreID != "" && h.seq > known.Seen[i] {
+			return true
+		}
+	}
+	return false
 }
 
 func empty(heads [locking.Partitions]found) bool {

@@ -33,6 +33,10 @@ type Found struct {
 	PutBack string
 	Seen    shadow.Assignment
 
+	// Older: the enhanced store was written to after the stop in order that the data
+	// directory tells of: all of that is an older copy. It is neither Whole nor Clean.
+	Older bool
+
 	Whole      bool // the file legacy-whole is there, and speaks of this atlantis.db
 	Clean      bool // the last run ended with nothing to make equal, and atlantis.db is what it was then
 	FallbackOn bool // the configuration allows a fallback

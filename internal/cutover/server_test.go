@@ -24,6 +24,7 @@ type server struct {
 	gone     bool // other contents are there than those that were joined
 	lost     string
 	theirs   bool // it belongs to another sidecar
+	ahead    bool // it was written to since what is remembered, as each Join finds
 	admitted []string
 	epoch    uint64 // of the document
 	document []byte
@@ -140,7 +141,7 @@ func (s *server) Join(ctx context.Context, _ enhanced.Known) (enhanced.Joined, e
 	if s.theirs {
 		return enhanced.Joined{}, locking.ErrNotOwner
 	}
-	j := enhanced.Joined{StoreID: s.id, Founded: !s.used, Lost: s.lost, Owner: true, Admitted: slices.Clone(s.admitted)}
+	j := enhanced.Joined{StoreID: s.id, Founded: !s.used, Lost: s.lost, Owner: true, Admitted: slices.Clone(s.admitted), Ahead: s.ahead}
 	s.used, s.gone, s.lost = true, false, ""
 	return j, nil
 }

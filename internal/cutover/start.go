@@ -60,7 +60,7 @@ func (k *Keeper) Start(ctx context.Context) error {
 		k.Logger.Error("commands are refused", "reason", r.Down)
 		k.act("refuse", Itself, r.Down, a, a, "commands are refused")
 	}
-	if f.TookOver && a.FallenBack {
+	if (f.TookOver || f.Older) && a.FallenBack {
 		k.Router.Distrust()
 	}
 	k.Router.Assign(a, down)
@@ -155,6 +155,10 @@ func (k *Keeper) findEnhanced(ctx context.Context, f Found) (Found, error) {
 	state := k.Reconciler.State()
 	f.Joined, f.StoreID, f.Founded = true, state.StoreID, state.Founded
 	f.Sole, f.Guest, f.TookOver = state.Sole(), !state.Owner, state.TookOver
+	if f.Clean && state.Ahead && f.Sole { // a stop in order knows all that one alone has written
+		f.Older, f.Clean, f.Whole = true, false, false
+		k.Logger.Warn("the enhanced store was written to since the last stop: the data directory is an older one that was put back, or a copy of it was used")
+	}
 	reading, done := context.WithTimeout(ctx, patience) // to join may have taken all of its own
 	defer done()
 	document, err := k.Enhanced.Mode(reading)

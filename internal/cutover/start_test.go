@@ -76,6 +76,35 @@ func TestAStartAfterACleanStop(t *testing.T) {
 	})
 }
 
+// A store that was written to after the stop in order that the files tell of is ahead of all of them: legacy is made equal
+// before it counts as whole.
+func TestAStartOnAnOlderDataDirectory(t *testing.T) {
+	for _, mode := range []shadow.Mode{shadow.Primary, shadow.Hybrid} {
+		t.Run(string(mode), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, r *rig) {
+				r.begin(shadow.Assignment{Mode: mode, Percent: 100})
+				require.True(t, r.acquire(lockKey(1), 1))
+				r.settled()
+				r.stop()
+				r.clean = true
+				_, err := r.far.Store.Apply(t.Context(), []locking.Change{locking.Put(lockKey(2), lockOf(2), locking.Any())})
+				require.NoError(t, err, "answered by a sidecar on a later copy of the directory")
+				r.far.set(func(s *server) { s.ahead = true })
+				require.NoError(t, r.again())
+				require.Equal(t, mode, r.now().Mode)
+				require.False(t, r.whole.Is())
+				whole, _ := r.standby.Whole()
+				require.False(t, whole)
+				require.Equal(t, string(lockOf(2)), r.holder(lockKey(2)))
+				r.work()
+				r.settled()
+				require.True(t, r.whole.Is())
+				r.equal()
+			})
+		})
+	}
+}
+
 // After a crash nobody knows what legacy lacks: the mark is gone before the first
 // command, every record is made equal, and then legacy is whole again.
 func TestAStartAfterACrash(t *testing.T) {

@@ -112,7 +112,14 @@ func (r *Reconciler) meet(j enhanced.Joined, known Remembered) (lacks string) {
 		lacks = neverStarted
 	case first:
 		lacks = r.Unclean
+		if lacks == "" && j.Ahead && len(j.Admitted) == 0 {
+			lacks = olderDirectory
+			if a, _ := r.Router.Assignment(); a.FallenBack { // since the start, from an older atlantis.db
+				r.Router.Distrust()
+			}
+		}
 	}
+	r.ahead = r.ahead || first && j.Ahead
 	if r.Ledger.Totals().StoreID != j.StoreID {
 		r.Ledger.Reset(j.StoreID, cmp.Or(j.Lost, "a new store"))
 	}

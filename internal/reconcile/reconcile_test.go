@@ -64,6 +64,24 @@ func TestAfterACrashEverythingIsMadeEqual(t *testing.T) {
 	}
 }
 
+// A store that was written to after a stop in order, as an older data directory finds it, is made equal, and the
+// divergences say why; later looks of the same process do not do that again.
+func TestAStoreAheadOfItsDataDirectoryIsMadeEqual(t *testing.T) {
+	r := newRig(t, 50)
+	r.start(true)
+	r.equal(50)
+	require.False(t, r.reconciler.State().Ahead)
+	r.stop()
+	r.apply(r.behind, locking.Put(key(1000), lock(99), locking.Any()))
+	r.behind.set(func(s *identified) { s.ahead = true })
+	r.start(false)
+	r.equal(50)
+	require.True(t, r.reconciler.State().Ahead)
+	require.Contains(t, r.ledger.Recent(1)[0].Cause, "older data directory")
+	require.NoError(t, r.reconciler.Join(t.Context()))
+	require.True(t, r.follower.Backlog().InStep())
+}
+
 func nonZero(kinds map[compare.Kind]uint64) map[compare.Kind]uint64 {
 	some := map[compare.Kind]uint64{}
 	for k, n := range kinds {

@@ -33,6 +33,10 @@ const (
 // neverStarted is why every key of a new store is to be made equal.
 const neverStarted = "the store was never filled"
 
+// olderDirectory is why every key is to be made equal of a store that was written
+// to after the stop in order that the data directory tells of.
+const olderDirectory = "the enhanced store was written to since the last stop (an older data directory was put back?)"
+
 // Guard is what the reconciler asks of the guard around the follower's store.
 type Guard interface {
 	locking.Store
@@ -81,6 +85,7 @@ type Reconciler struct {
 	joined   bool
 	last     enhanced.Joined // what the last Join found
 	tookOver bool            // a Join of this process took the store over
+	ahead    bool            // the first Join of this process found it ahead of what was remembered
 	founded  bool            // a Join of this process made the store
 	since    time.Time       // when joined last changed
 	storeID  string
@@ -113,6 +118,8 @@ type State struct {
 	TookOver bool // it was another sidecar's until this process joined it
 	Filled   bool // every record was brought to this store once
 	Founded  bool // it had no contents, and this process made it
+	// Ahead: it was written to since what the run before has left was remembered.
+	Ahead bool
 }
 
 // Sole reports whether no other sidecar may write to the store.
@@ -138,7 +145,7 @@ func (r *Reconciler) State() State {
 	defer r.mu.Unlock()
 	return State{
 		Joined: r.joined, Since: r.since, StoreID: r.storeID, Err: r.err, Progress: r.progress, Lost: r.lostN,
-		Founded: r.founded, Owner: r.last.Owner, Admitted: r.last.Admitted, TookOver: r.tookOver, Filled: r.filled && !r.filling,
+		Founded: r.founded, Owner: r.last.Owner, Admitted: r.last.Admitted, TookOver: r.tookOver, Filled: r.filled && !r.filling, Ahead: r.ahead,
 	}
 }
 

@@ -30,13 +30,14 @@ var errAway = errors.New("connection refused")
 // identified is a store in memory with an identity that a test can change.
 type identified struct {
 	*locking.Memory
-	mu   sync.Mutex
-	id   string
-	lost string // said by the next Join
-	away bool
-	gone bool         // emptied, which the next Join finds
-	late func()       // called by Join when it has done its work
-	fail func() error // of each Get and Apply; nil: none fails
+	mu    sync.Mutex
+	id    string
+	lost  string // said by the next Join
+	away  bool
+	ahead bool         // of what is remembered, as each Join finds
+	gone  bool         // emptied, which the next Join finds
+	late  func()       // called by Join when it has done its work
+	fail  func() error // of each Get and Apply; nil: none fails
 }
 
 func (s *identified) Join(context.Context, enhanced.Known) (enhanced.Joined, error) {
@@ -52,7 +53,7 @@ func (s *identified) Join(context.Context, enhanced.Known) (enhanced.Joined, err
 			_, _ = s.Memory.Apply(context.Background(), []locking.Change{locking.Delete(record.Key, locking.Any())})
 		}
 	}
-	j := enhanced.Joined{StoreID: s.id, Lost: s.lost}
+	j := enhanced.Joined{StoreID: s.id, Lost: s.lost, Ahead: s.ahead}
 	s.lost = ""
 	if s.late != nil {
 		s.mu.Unlock()

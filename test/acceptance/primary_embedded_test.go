@@ -57,3 +57,21 @@ func restartOnLost(t *testing.T, mode, lost string) {
 	requireEqual(t, p, healWithin)
 	requireRollback(t, p)
 }
+
+// In mode enhanced nobody can take over from a file that failed for a moment: commands are refused, and it answers again
+// by itself, with every lock that it answered for.
+func TestAnEnhancedDBThatFailedForAMomentAnswersAgain(t *testing.T) {
+	p := above(t, "enhanced", "", "")
+	file := filepath.Join(p.DataDir, "enhanced.db")
+	c := impatient(t, p)
+	require.NoError(t, c.Set(t.Context(), oldLock, lockedWorld()[oldLock], 0).Err())
+	require.NoError(t, os.Rename(file, file+".away"))
+	require.ErrorContains(t, c.Set(t.Context(), newLock, lockedWorld()[newLock], 0).Err(), "STOREDOWN ")
+	requireNothingGuessed(t, c)
+	require.NoFileExists(t, file, "an empty one would know of no lock")
+	require.NoError(t, os.Rename(file+".away", file))
+	await(t, p, returnWithin, "answering again", func(s state) bool { return s.Down == "" && s.Enhanced.Healthy })
+	require.NoError(t, c.Set(t.Context(), newLock, lockedWorld()[newLock], 0).Err())
+	require.Equal(t, lockedWorld(), served(t, p))
+	requireHeld(t, c)
+}

@@ -88,5 +88,15 @@ func ofDurability() []mutation {
 			file: "internal/cutover/start.go", old: "reading, done := context.WithTimeout(ctx, patience)", new: "reading, done := context.WithTimeout(bounded, patience)",
 			pkg: "./internal/cutover", run: "TestASlowStoreRefusesNoStart",
 		},
+		{
+			name: "a whole older data directory counts as a standby",
+			file: "internal/cutover/start.go", old: "if f.Clean && state.Ahead && f.Sole {", new: "if false {",
+			pkg: "./internal/cutover", run: "TestAStartOnAnOlderDataDirectory",
+		},
+		{
+			name: "an older enhanced.db is taken for the one that failed",
+			file: "enhanced/embedded/join.go", old: "hs[0].owner != s.owner || s.whyLost(hs, found) != \"\") {", new: "hs[0].owner != s.owner) {",
+			pkg: "./enhanced/embedded", run: "TestProbeOpensAFileAnewThatFailed",
+		},
 	}
 }

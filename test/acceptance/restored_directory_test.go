@@ -1,0 +1,53 @@
+package acceptance
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lock-sidecar/lock-sidecar/test/faultproxy"
+	"github.com/lock-sidecar/lock-sidecar/test/sidecar"
+)
+
+// older stops a sidecar in primary that holds a lock, and returns its data directory as it was then; after that it has
+// another lock, which only the enhanced store knows of beside what is left of the directory.
+func older(t *testing.T, r *outageRig) (saved string) {
+	t.Helper()
+	p := above(t, "primary", "", r.proxy.Addr)
+	require.NoError(t, p.Client(t).Set(t.Context(), oldLock, lockedWorld()[oldLock], 0).Err())
+	p.Stop()
+	saved = copied(t, p.DataDir)
+	p = sidecar.Start(t, sidecar.Options{DataDir: p.DataDir, Args: quickly("--redis-addr", r.proxy.Addr)})
+	await(t, p, returnWithin, "safe in primary", safe("primary"))
+	require.NoError(t, p.Client(t).Set(t.Context(), newLock, lockedWorld()[newLock], 0).Err())
+	p.Stop()
+	return saved
+}
+
+// A data directory that was saved as a whole while the sidecar was stopped, and is put back after a day of work, lacks what
+// Redis has answered since, though every file in it says that the last stop was in order: legacy is made equal before it
+// counts as a standby, and Redis dying then loses no lock.
+func TestAWholeDataDirectoryThatIsPutBackIsNoStandby(t *testing.T) {
+	r := newOutageRig(t)
+	p := sidecar.Start(t, sidecar.Options{DataDir: older(t, r), Args: quickly("--redis-addr", r.proxy.Addr)})
+	await(t, p, returnWithin, "safe in primary", safe("primary"))
+	r.proxy.Set(faultproxy.Fault{Refuse: true})
+	require.Equal(t, lockedWorld()[newLock], p.Client(t).Get(t.Context(), newLock).Val(), "%+v", stateOf(t, p))
+	requireHeld(t, p.Client(t))
+	await(t, p, returnWithin, "fallen back", fallenBack)
+}
+
+// With Redis away nobody can tell that the data directory is an older one, and legacy takes over. When Redis is back, a lock
+// that it holds from the time since is a conflict for a person, and is not overwritten.
+func TestAWholeDataDirectoryThatIsPutBackWithoutRedisEndsInConflicts(t *testing.T) {
+	r := newOutageRig(t)
+	dir := older(t, r)
+	r.proxy.Set(faultproxy.Fault{Refuse: true})
+	p := sidecar.Start(t, sidecar.Options{DataDir: dir, Args: quickly("--redis-addr", r.proxy.Addr)})
+	await(t, p, returnWithin, "fallen back", fallenBack)
+	require.NoError(t, p.Client(t).Set(t.Context(), newLock, lockJSON("acme/infra", "new", 9), 0).Err())
+	r.proxy.Set(faultproxy.Fault{})
+	await(t, p, returnWithin, "a conflict", func(s state) bool { return s.Conflicts == 1 })
+	require.True(t, stateOf(t, p).FallenBack, "there is no return before it is decided")
+	require.Equal(t, lockedWorld(), inRedis(t, r.server.Client(t)))
+}
