@@ -204,8 +204,11 @@ func (r *Router) Resolve(ctx context.Context, id uint64, keep Side) (Conflict, e
 }
 
 // Distrust says that another sidecar may have answered from the enhanced store
-// while legacy answered here: whatever differs then is a conflict.
+// while legacy answered here: whatever differs then is a conflict, until Trust.
 func (r *Router) Distrust() { r.distrust.Store(true) }
+
+// Trust ends that: both stores are equal, or legacy is the truth.
+func (r *Router) Trust() { r.distrust.Store(false) }
 
 // Keep makes a conflict of a record in the enhanced store that differs from
 // legacy's and was not written by this sidecar, while legacy answers in its

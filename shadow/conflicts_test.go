@@ -135,6 +135,27 @@ func TestNobodyTakesALockInConflict(t *testing.T) {
 	d.enhanced.set(nil)
 }
 
+// What somebody else has made of a lock stays in the enhanced store also when the
+// first that is heard of it is that legacy's holder gives the lock up.
+func TestAReleaseKeepsWhatSomebodyElseHasWritten(t *testing.T) {
+	d := newPrimary(t)
+	d.foreign = theirs
+	require.True(t, d.acquire(key(1), 1))
+	d.drained()
+	d.fallBack()
+	d.heal()
+	d.put(d.enhanced, locking.Put(key(1), lock(9), locking.Any()))
+	r, err := d.router.Get(as("delete"), key(1))
+	require.NoError(t, err)
+	out, err := d.try("delete", locking.Delete(key(1), locking.AtVersion(r.Version)))
+	require.NoError(t, err)
+	require.True(t, out.Applied)
+	d.heal()
+	require.Equal(t, string(lock(9)), held(t, d.enhanced.Store, key(1)))
+	require.True(t, d.conflicts.Has(key(1)))
+	require.False(t, d.acquire(key(1), 5), "still pull 9's in the enhanced store")
+}
+
 // An operator decides each conflict, one way or the other, and then both stores
 // are equal and the lock is an ordinary one.
 func TestAnOperatorResolvesAConflict(t *testing.T) {

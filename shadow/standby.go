@@ -99,11 +99,13 @@ func (s *Standby) Off(why string) error {
 	return nil
 }
 
-// Alone says that the enhanced store goes on without legacy. It returns when the
-// mark is gone for good; after an error the write must not be answered OK.
+// Alone says that the enhanced store goes on without legacy, until Restore. It
+// returns when the mark is gone for good; after an error the write must not be
+// answered OK.
 func (s *Standby) Alone(why string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.on = true
 	return s.drop(why)
 }
 
@@ -141,21 +143,26 @@ func (s *Standby) mayAnswer() error {
 	return s.drop(now.why)
 }
 
-// waits reports whether a command that has just told the follower has to wait.
+// waits reports whether a command that has just told the follower has to wait:
+// also if the mark could not be removed since it was let in.
 func (s *Standby) waits() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.on && s.waiting
+	return s.on && (s.waiting || s.marked)
 }
 
 // Restore makes legacy a whole standby again, once its follower has missed
 // nothing: from now on commands wait for legacy again, what nobody waited for is
 // drained, and then the mark is set. It returns nil and does nothing if a change
-// was missed meanwhile.
+// was missed meanwhile, or if legacy is no standby any more.
 func (s *Standby) Restore(ctx context.Context, f *Follower, content string) error {
 	s.mu.Lock()
-	s.on, s.waiting = true, true
+	on := s.on
+	s.waiting = on
 	s.mu.Unlock()
+	if !on {
+		return nil
+	}
 	if err := f.Drain(ctx); err != nil {
 		return err
 	}

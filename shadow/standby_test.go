@@ -153,6 +153,28 @@ func TestAMarkThatCannotBeRemovedRefusesWrites(t *testing.T) {
 	require.Equal(t, string(lock(1)), d.holder(key(1)))
 }
 
+// A write that the enhanced store was still deciding when the mark could not be
+// removed is no exception: nobody else has waited for legacy in its place.
+func TestAMarkThatCannotBeRemovedRefusesWhatWasUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newPrimary(t)
+		goOn := hold(d.enhanced)
+		err := make(chan error, 1)
+		second := begun(func() { _, failed := d.try("acquire", acquiring(key(2), 2)); err <- failed })
+		require.False(t, second())
+		d.enhanced.set(nil)
+		d.legacy.set(failing(errDisk))
+		d.mark.set(func(n *note) { n.stuck = errors.New("read-only file system") })
+		_, first := d.try("acquire", acquiring(key(1), 1))
+		require.ErrorIs(t, first, shadow.ErrMark)
+		goOn()
+		require.True(t, second())
+		require.ErrorIs(t, <-err, shadow.ErrMark, "legacy lacks it, and the mark says that it does not")
+		require.Empty(t, held(t, d.legacy.Store, key(2)))
+		require.True(t, d.mark.is())
+	})
+}
+
 // The same state ends when legacy works again and has been made equal, though the
 // mark still cannot be removed: it says the truth again.
 func TestAMarkThatIsTrueAgainMayStay(t *testing.T) {
@@ -264,6 +286,7 @@ func TestAMarkThatCannotBeWrittenIsNone(t *testing.T) {
 		d := newDuo(t, shadow.Assignment{Epoch: 1, Mode: shadow.Primary})
 		d.mark.set(func(n *note) { n.broken = errDisk })
 		require.ErrorIs(t, d.standby.Declare("x"), errDisk)
+		require.NoError(t, d.standby.Alone("test"))
 		require.ErrorIs(t, d.standby.Restore(t.Context(), d.toLegacy, "x"), errDisk)
 		whole, why := d.standby.Whole()
 		require.False(t, whole)
@@ -291,6 +314,11 @@ func TestAStandbyBeginsWithoutTrust(t *testing.T) {
 	require.False(t, mark.is())
 	_, why = s.Whole()
 	require.Equal(t, "retired", why)
+	require.NoError(t, s.Restore(t.Context(), shadowOf(t), "x"), "by one who has not heard of that yet")
+	whole, _ = s.Whole()
+	require.False(t, whole)
+	require.False(t, mark.is())
+	require.NoError(t, s.Alone("reinstated"))
 	require.NoError(t, s.Restore(t.Context(), shadowOf(t), "x"))
 	whole, _ = s.Whole()
 	require.True(t, whole)

@@ -214,9 +214,10 @@ func (f *Follower) follow(ctx context.Context, t *task) (v verdict) {
 }
 
 // mirrored are the changes for the follower. Versions are each store's own, so
-// a change that was made on condition of one is made without: what it met is
-// compared all the same. If it was refused there is nothing to follow: whoever
-// sent it has read the record again and sent another.
+// a change that was made on condition of one is made on condition of what it met:
+// what somebody else has written to the follower's store must stay there until it
+// is known whether it is to be kept. If it was refused there is nothing to follow:
+// whoever sent it has read the record again and sent another.
 func mirrored(changes []locking.Change, outcomes []locking.Outcome) (mirrored []locking.Change, comparable bool) {
 	mirrored = make([]locking.Change, len(changes))
 	for i, c := range changes {
@@ -224,7 +225,7 @@ func mirrored(changes []locking.Change, outcomes []locking.Outcome) (mirrored []
 			if !outcomes[i].Applied {
 				return nil, false
 			}
-			c.If = locking.Any()
+			c.If = locking.SameBytes(outcomes[i].Before.Value)
 		}
 		mirrored[i] = c
 	}

@@ -89,21 +89,39 @@ func matching(b *bolt.Bucket, partition int, match locking.Pattern) (found []loc
 // read runs fn on what may be shown of a partition, where it is about the keys
 // that touches tells; in turn if it must.
 func (s *Store) read(ctx context.Context, partition int, fn func(*bolt.Bucket), touches func(locking.Key) bool) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if done, err := s.readShown(ctx, partition, fn, touches); done {
+			return err
+		}
+		rests, err := s.readInTurn(ctx, partition, fn)
+		if rests == nil {
+			return err
+		}
+		select {
+		case <-rests.done: // if it failed, the next try tells
+		case <-ctx.Done():
+		}
 	}
-	if done, err := s.readShown(ctx, partition, fn, touches); done {
-		return err
-	}
+}
+
+// readInTurn runs fn, or returns the commit that must come first: of changes that
+// were answered when nobody waited for the disk, and of others that were not.
+func (s *Store) readInTurn(ctx context.Context, partition int, fn func(*bolt.Bucket)) (rests *landing, err error) {
 	if err := s.take(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	defer s.release()
 	var tx *bolt.Tx
-	if s.behind() {
+	switch {
+	case s.behind():
 		tx = s.tx
+	case s.landing != nil && s.landing.answered:
+		return s.landing, nil
 	}
-	return s.look(tx, partition, fn)
+	return nil, s.look(tx, partition, fn)
 }
 
 // look runs fn on a partition as it is in tx; nil is as committed. What it

@@ -168,3 +168,21 @@ func scanned(t testing.TB, s locking.Store, match locking.Pattern) map[string]st
 	}
 	return found
 }
+
+// Between SetDurable and its commit a read shows nothing older than what was answered: it waits.
+func TestReadWhileTheStoreTurnsDurable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, t.TempDir(), never)
+		put(t, s, lockA, "answered")
+		synctest.Wait() // the committer waits for its time
+		release := s.Hold()
+		durable, read := make(chan error, 1), make(chan error, 1)
+		go func() { durable <- s.SetDurable(t.Context(), true) }()
+		synctest.Wait()
+		go func() { _, err := s.Get(t.Context(), lockA); read <- err }()
+		synctest.Wait()
+		release() // SetDurable comes first, then the read, then the committer
+		require.NoError(t, <-read)
+		require.NoError(t, <-durable)
+	})
+}

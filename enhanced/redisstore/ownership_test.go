@@ -241,6 +241,23 @@ func TestTakeOver(t *testing.T) {
 	put(t, back, lock, held(14))
 }
 
+// An owner that has slept while its store was taken over, and was admitted by the new owner, finds that it is no owner
+// any more, and not that the store was lost.
+func TestAFormerOwnerThatWasAdmittedIsNoOwner(t *testing.T) {
+	server := redistest.Start(t)
+	host := open(t, at(server))
+	join(t, host, enhanced.Known{})
+	put(t, host, lock, held(12))
+	mine := open(t, at(server), takingOver("three"))
+	require.True(t, join(t, mine, enhanced.Known{}).TookOver)
+	_, err := mine.Admit(t.Context(), "one")
+	require.NoError(t, err)
+	requireAll(t, host, locking.ErrNotOwner)
+	require.ErrorIs(t, host.Probe(t.Context()), locking.ErrNotOwner)
+	require.False(t, join(t, host, host.Known()).Owner)
+	put(t, host, lock, held(14))
+}
+
 // Taking over an empty store founds it, and one of our own changes nothing.
 func TestTakeOverOfNobodysStore(t *testing.T) {
 	server := redistest.Start(t)

@@ -136,6 +136,7 @@ func (k *Keeper) tryReturn(ctx context.Context, actor, reason string) (*passage,
 	if err := k.pass(ctx, p); err != nil {
 		return nil, err
 	}
+	k.trust()
 	k.act("return", actor, reason, a, next, "")
 	if !k.standbyOn(next) {
 		if err := k.Router.Standby.Off(noStandby(next)); err != nil {
@@ -176,6 +177,7 @@ func (k *Keeper) demote(ctx context.Context, a shadow.Assignment) bool {
 	}
 	k.Router.Assign(next, nil)
 	k.setUnkept(true)
+	k.trust()
 	_ = k.Router.Standby.Off("legacy answers")
 	_ = k.Enhanced.SetDurable(ctx, false)
 	k.metrics.lost.Inc()
@@ -197,7 +199,9 @@ func (k *Keeper) revive(ctx context.Context) {
 		return
 	}
 	if err := k.rejoin(ctx, a); err != nil {
-		if whole, _ := k.Router.Standby.Whole(); whole && !isOthers(err) {
+		if isOthers(err) {
+			k.disown(a)
+		} else if whole, _ := k.Router.Standby.Whole(); whole {
 			k.leaveDown(ctx, a, err)
 		}
 		return

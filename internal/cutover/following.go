@@ -64,6 +64,7 @@ func (k *Keeper) giveUpEnhanced(ctx context.Context, p *passage) error {
 			return err
 		}
 		k.toLegacy(p.to, "the enhanced store was given up")
+		k.trust()
 		return nil
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,6 +85,8 @@ type Keeper struct {
 	turn    chan struct{} // has an element while who answers is being changed
 	asked   atomic.Int64  // when the enhanced store last answered as the authority, Unix nanoseconds
 	began   time.Time     // of this process, on the monotonic clock
+	mark    taking        // of a take-over
+	taking  bool          // it was there at the start
 	metrics *metrics
 
 	mu        sync.Mutex
@@ -99,7 +102,7 @@ type Keeper struct {
 
 // New returns a keeper that has decided nothing yet.
 func New(o Options) *Keeper {
-	k := &Keeper{Options: o, acts: make(chan struct{}, 1), turn: make(chan struct{}, 1), began: time.Now()}
+	k := &Keeper{Options: o, acts: make(chan struct{}, 1), turn: make(chan struct{}, 1), began: time.Now(), mark: takingIn(filepath.Dir(o.Legacy.Path()))}
 	k.metrics = newMetrics(o.Registerer, k)
 	return k
 }

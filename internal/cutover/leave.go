@@ -181,6 +181,7 @@ func (k *Keeper) setDown(a shadow.Assignment, down error) {
 
 func (k *Keeper) tryLeave(ctx context.Context, a shadow.Assignment, cause error, actor string) error {
 	if isOthers(cause) {
+		k.disown(a)
 		return errors.New("another sidecar may write to it")
 	}
 	bounded, cancel := context.WithTimeout(ctx, endBudget)

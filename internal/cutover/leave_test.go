@@ -205,6 +205,45 @@ func TestWithoutASafeFallbackCommandsAreRefused(t *testing.T) {
 	}
 }
 
+// A store that somebody else has is no ground for a fallback when it goes away next:
+// others may have answered from it, and legacy has nothing of that.
+func TestAStoreThatSomebodyElseHasIsNotLeftWhenItGoesAway(t *testing.T) {
+	for name, harm := range map[string]func(s *server){
+		"it is somebody else's": func(s *server) { s.theirs = true },
+		"a newer epoch is there": func(s *server) {
+			s.fault = func(context.Context, string) (error, error) { return locking.ErrStale, nil }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, r *rig) {
+				r.begin(shadow.Assignment{Mode: shadow.Primary})
+				require.True(t, r.acquire(lockKey(1), 1))
+				r.settled()
+				r.far.fails(errAway)
+				goOn := r.slowCommits() // down first for another reason
+				_, err := r.try(lockKey(2), 2)
+				require.Error(t, err)
+				r.far.set(func(s *server) { s.fault = nil; harm(s) })
+				goOn()
+				time.Sleep(10 * time.Second)
+				require.False(t, r.whole.Is())
+				r.far.set(func(s *server) { s.theirs = false })
+				r.far.fails(errAway)
+				time.Sleep(10 * time.Second)
+				require.False(t, r.now().FallenBack)
+				_, err = r.try(lockKey(1), 2)
+				require.ErrorIs(t, err, cutover.ErrDown)
+
+				_, err = r.far.Store.Apply(t.Context(), []locking.Change{locking.Put(lockKey(3), lockOf(3), locking.Any())})
+				require.NoError(t, err, "what they have answered")
+				r.far.fails(nil)
+				r.settled()
+				r.equal()
+			})
+		})
+	}
+}
+
 // A lost store that legacy may not take over from is not answered from: its empty
 // contents would be free locks.
 func TestALostStoreIsNotAnsweredFrom(t *testing.T) {

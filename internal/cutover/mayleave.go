@@ -26,3 +26,17 @@ func MayLeave(a shadow.Assignment, whole, fallbackOn, owner bool) (why string, o
 	}
 	return "", true
 }
+
+// disown takes note that another sidecar may have answered from the enhanced
+// store: legacy lacks that, and must not take over should the store go away next.
+func (k *Keeper) disown(a shadow.Assignment) {
+	if !k.standbyOn(a) {
+		return
+	}
+	const why = "another sidecar may have written to the enhanced store"
+	whole, _ := k.Router.Standby.Whole()
+	k.Router.ToLegacy.Suspect(why)
+	if err := k.Router.Standby.Alone(why); err != nil && whole { // it is not whole any more all the same
+		k.Logger.Error("mark not taken away", "error", err)
+	}
+}

@@ -23,7 +23,8 @@ type Found struct {
 	Sole bool
 	// Guest: it was joined, and is another sidecar's, which admitted this one.
 	Guest bool
-	// TookOver: it was joined, and was another sidecar's until now.
+	// TookOver: it was joined, and was another sidecar's until now, or until a start
+	// that has not dealt with what that has answered.
 	TookOver bool
 
 	Foreign       bool // another program has written to atlantis.db since the last run

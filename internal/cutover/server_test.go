@@ -25,6 +25,7 @@ type server struct {
 	lost     string
 	theirs   bool // it belongs to another sidecar
 	ahead    bool // it was written to since what is remembered, as each Join finds
+	taken    bool // it was another sidecar's until the next Join
 	admitted []string
 	epoch    uint64 // of the document
 	document []byte
@@ -141,8 +142,8 @@ func (s *server) Join(ctx context.Context, _ enhanced.Known) (enhanced.Joined, e
 	if s.theirs {
 		return enhanced.Joined{}, locking.ErrNotOwner
 	}
-	j := enhanced.Joined{StoreID: s.id, Founded: !s.used, Lost: s.lost, Owner: true, Admitted: slices.Clone(s.admitted), Ahead: s.ahead}
-	s.used, s.gone, s.lost = true, false, ""
+	j := enhanced.Joined{StoreID: s.id, Founded: !s.used, Lost: s.lost, Owner: true, Admitted: slices.Clone(s.admitted), Ahead: s.ahead, TookOver: s.taken}
+	s.used, s.gone, s.lost, s.taken = true, false, "", false
 	return j, nil
 }
 

@@ -60,8 +60,14 @@ func (k *Keeper) Start(ctx context.Context) error {
 		k.Logger.Error("commands are refused", "reason", r.Down)
 		k.act("refuse", Itself, r.Down, a, a, "commands are refused")
 	}
-	if (f.TookOver || f.Older) && a.FallenBack {
+	switch {
+	case f.Older && a.FallenBack:
 		k.Router.Distrust()
+	case !f.TookOver || down != nil:
+	case a.FallenBack:
+		k.Router.Distrust()
+	default:
+		k.trust()
 	}
 	k.Router.Assign(a, down)
 	k.tell(a)
@@ -149,12 +155,21 @@ func (k *Keeper) findEnhanced(ctx context.Context, f Found) (Found, error) {
 			return f, fmt.Errorf("take the mark away that legacy is whole: %w", err)
 		}
 	}
+	k.taking = k.mark.is()
+	if k.TakeOver && !k.taking {
+		if err := k.mark.set(); err != nil {
+			return f, err
+		}
+	}
 	if f.JoinErr = k.Reconciler.Join(bounded); f.JoinErr != nil {
 		return f, nil
 	}
 	state := k.Reconciler.State()
+	if err := k.met(state.TookOver, f.Local); err != nil {
+		return f, err
+	}
 	f.Joined, f.StoreID, f.Founded = true, state.StoreID, state.Founded
-	f.Sole, f.Guest, f.TookOver = state.Sole(), !state.Owner, state.TookOver
+	f.Sole, f.Guest, f.TookOver = state.Sole(), !state.Owner, state.TookOver || k.taking
 	if f.Clean && state.Ahead && f.Sole { // a stop in order knows all that one alone has written
 		f.Older, f.Clean, f.Whole = true, false, false
 		k.Logger.Warn("the enhanced store was written to since the last stop: the data directory is an older one that was put back, or a copy of it was used")
@@ -212,7 +227,7 @@ func (k *Keeper) Check(ctx context.Context, store enhanced.Store, j enhanced.Joi
 		return fmt.Errorf("the enhanced store keeps mode %s of epoch %d, and atlantis.db %s of epoch %d: restart the sidecar, which decides what holds",
 			Describe(kept), kept.Epoch, Describe(a), a.Epoch)
 	}
-	return nil
+	return k.met(j.TookOver, a)
 }
 
 // isOthers reports whether an error of the enhanced store says that it is, or

@@ -354,6 +354,63 @@ func TestAStartThatTakesOver(t *testing.T) {
 	})
 }
 
+// After a take-over in a fallback all that differs is a conflict, over restarts too, until the return. What differs in a
+// later fallback is none.
+func TestATakeOverInAFallbackIsRemembered(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.begin(shadow.Assignment{Mode: shadow.Primary})
+		require.True(t, r.acquire(lockKey(1), 1))
+		r.settled()
+		_, err := r.keeper.FallBack(t.Context(), "test")
+		require.NoError(t, err)
+		r.requireKept()
+		r.stop()
+		_, err = r.far.Store.Apply(t.Context(), []locking.Change{locking.Put(lockKey(9), lockOf(9), locking.Any())})
+		require.NoError(t, err)
+		r.far.set(func(s *server) { s.taken = true })
+		r.take = true
+		require.NoError(t, r.again())
+		r.stop() // before it was found
+		require.NoError(t, r.again())
+		r.work()
+		r.until("it is found", func() bool { return len(r.conflicts.List()) == 1 && r.inStep() })
+		require.Equal(t, string(lockOf(9)), valueIn(t, r.far.Store, lockKey(9)), "somebody was told that it is theirs")
+		_, err = r.router.Resolve(t.Context(), r.conflicts.List()[0].ID, shadow.EnhancedSide)
+		require.NoError(t, err)
+		_, err = r.keeper.Return(t.Context(), "test", false)
+		require.NoError(t, err)
+		r.settled()
+
+		r.fallsBack()
+		r.release(lockKey(1))
+		r.back()
+		require.Empty(t, r.conflicts.List())
+		r.equal()
+	})
+}
+
+// A start that takes a store over and is refused is refused again: what the other sidecar has answered is not overwritten
+// because the second start finds the store to be its own.
+func TestATakeOverThatWasRefusedIsRefusedAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.fallen()
+		_, err := r.keeper.FallBack(t.Context(), "until we know more")
+		require.NoError(t, err)
+		r.stop()
+		r.far.fails(nil)
+		_, err = r.far.Store.Apply(t.Context(), []locking.Change{locking.Put(lockKey(9), lockOf(9), locking.Any())})
+		require.NoError(t, err)
+		theirs := r.told()
+		theirs.Epoch++ // as every take-over does
+		r.far.set(func(s *server) { s.taken, s.epoch, s.document = true, theirs.Epoch, theirs.Encode() })
+		r.take = true
+		for range 2 {
+			require.ErrorContains(t, r.again(), "both say who holds which lock")
+			r.stop()
+		}
+	})
+}
+
 // A mark that cannot be taken away at a start that needs that is an error: nothing
 // is answered.
 func TestAStartWithAMarkThatStays(t *testing.T) {

@@ -3,12 +3,14 @@ package acceptance
 import (
 	"context"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lock-sidecar/lock-sidecar/test/faultproxy"
 	"github.com/lock-sidecar/lock-sidecar/test/redistest"
 	"github.com/lock-sidecar/lock-sidecar/test/sidecar"
 )
@@ -165,6 +167,46 @@ func TestTakeOverEndsTheOwnersAnswers(t *testing.T) {
 	require.Contains(t, stateOf(t, owner).Down, "another sidecar")
 	await(t, taker, returnWithin, "the store's mode goes on", inMode("primary"))
 	require.Equal(t, lockJSON("acme/infra", theirPath, 1), taker.Client(t).Get(t.Context(), aLock).Val())
+}
+
+// Who has lost its store to another sidecar does not fall back when that store goes away next, nor after a restart
+// beside it: the locks of its own legacy are old by then.
+func TestAFormerOwnerNeverFallsBack(t *testing.T) {
+	t.Parallel()
+	r := newOutageRig(t)
+	owner := above(t, "primary", "", r.proxy.Addr)
+	require.NoError(t, owner.Client(t).Set(t.Context(), aNewLock, lockJSON("acme/infra", "nobody/knows", 1), 0).Err())
+	taker := shadowOn(t, "", r.server.Addr, quickly("--take-over")...)
+	await(t, taker, returnWithin, "the store's mode goes on", inMode("primary"))
+	await(t, owner, healWithin, "the owner notices", func(s state) bool { return s.Down != "" })
+	require.NoError(t, taker.Client(t).Set(t.Context(), aLock, lockJSON("acme/infra", theirPath, 2), 0).Err())
+	r.proxy.Set(faultproxy.Fault{Refuse: true})
+	wait(t, 2*time.Second) // some tries to reach it
+	requireStoreDown(t, owner)
+	require.False(t, stateOf(t, owner).FallenBack)
+	owner.Stop()
+	owner = sidecar.Start(t, sidecar.Options{DataDir: owner.DataDir, Args: quickly("--redis-addr", r.proxy.Addr), Unready: true})
+	requireStoreDown(t, owner)
+	require.False(t, stateOf(t, owner).FallenBack)
+}
+
+// A sidecar that stood still while another one took its store over, and admitted it, is no owner any more when it goes
+// on: it must not take what it finds for a store that was lost, and answer from its own legacy.
+func TestAnOwnerThatWasAdmittedInItsSleepDoesNotFallBack(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	owner := above(t, "primary", "", server.Addr)
+	id := stateOf(t, owner).OwnID
+	require.NoError(t, owner.Client(t).Set(t.Context(), aNewLock, lockJSON("acme/infra", "nobody/knows", 1), 0).Err())
+	require.NoError(t, owner.Signal(syscall.SIGSTOP))
+	taker := shadowOn(t, "", server.Addr, quickly("--take-over")...)
+	await(t, taker, returnWithin, "the store's mode goes on", inMode("primary"))
+	done(t, taker, "admit", id, "--reason", "it may come back as a replica")
+	require.NoError(t, taker.Client(t).Set(t.Context(), aLock, lockJSON("acme/infra", theirPath, 2), 0).Err())
+	require.NoError(t, owner.Signal(syscall.SIGCONT))
+	require.Error(t, impatient(t, owner).Set(t.Context(), aLock, lockJSON("acme/infra", theirPath, 3), 0).Err())
+	requireStoreDown(t, owner)
+	require.False(t, stateOf(t, owner).FallenBack)
 }
 
 // Who was admitted is remembered over a restart of both.

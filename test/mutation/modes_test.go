@@ -24,6 +24,16 @@ func ofModes() []mutation {
 			pkg: "./shadow",
 		},
 		{
+			name: "a write does not wait for legacy after another one could not remove the mark",
+			file: "shadow/standby.go", old: "	return s.on && (s.waiting || s.marked)\n", new: "	return s.on && s.waiting\n",
+			pkg: "./shadow",
+		},
+		{
+			name: "a release is followed whatever somebody else has made of the lock",
+			file: "shadow/work.go", old: "			c.If = locking.SameBytes(outcomes[i].Before.Value)\n", new: "			c.If = locking.Any()\n",
+			pkg: "./shadow",
+		},
+		{
 			name: "a write whose mark cannot be removed is answered OK",
 			file: "shadow/ask.go", old: "	if err := r.Standby.Alone(why); err != nil {\n		r.ToLegacy.lost(keys)", new: "	if err := r.Standby.Alone(why); err != nil && false {\n		r.ToLegacy.lost(keys)",
 			pkg: "./shadow",

@@ -9,6 +9,9 @@ local head, why = read_head(KEYS[1], me)
 if not head then return redis.error_reply('STORE_LOST ' .. why) end
 if head.schema ~= ARGV[1] then return redis.error_reply('SCHEMA ' .. head.schema) end
 if head.owner ~= me and not admits(head, me) then return redis.error_reply('NOT_OWNER ' .. head.owner) end
+-- Admitted, and with an epoch that nobody had as one who is: it was the owner, and the store was taken over. That is no loss,
+-- after which it would answer from a store of its own.
+if head.owner ~= me and tonumber(head.mine) < tonumber(ARGV[4]) then return redis.error_reply('NOT_OWNER ' .. head.owner) end
 if head.store ~= ARGV[2] then return redis.error_reply('STORE_LOST another store is there') end
 if tonumber(head.mine) > tonumber(ARGV[5]) then return redis.error_reply('STALE ' .. head.mine) end
 if tonumber(head.mine) < tonumber(ARGV[4]) then return redis.error_reply('STORE_LOST an older epoch is there') end
