@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 
 	"github.com/lock-sidecar/lock-sidecar/compare"
 	"github.com/lock-sidecar/lock-sidecar/locking"
@@ -80,7 +81,7 @@ func (r *Router) Settle(ctx context.Context, answers bool) error {
 			return err
 		} else if err == nil {
 			// legacy has what is there
-		} else if err := r.Standby.Alone("the enhanced store did not answer for a change in time"); err != nil {
+		} else if err := r.Standby.Alone("the enhanced store did not answer for a change in time, and legacy did not take what it has"); err != nil {
 			return err
 		}
 	}
@@ -93,31 +94,41 @@ func (r *Router) Settle(ctx context.Context, answers bool) error {
 }
 
 // settleDoubt brings legacy what the enhanced store made of changes for which it
-// has not answered. Nobody else touches their keys meanwhile. Where legacy has
-// exactly what was answered before, these changes are taken back first.
+// has not answered, of all of them at once: commands are held meanwhile. Nobody
+// else touches their keys. Where legacy has exactly what was answered before, these
+// changes are taken back first.
 func (r *Router) settleDoubt(ctx context.Context, doubt []locking.Key, exact bool) error {
-	var tasks []*task
-	for _, key := range doubt {
-		release, err := r.order.hold(ctx, key)
-		if err != nil {
-			return err
-		}
-		reading, cancel := context.WithTimeout(ctx, settleBudget)
-		if exact {
-			if err := r.takeBack(reading, key); err != nil {
-				cancel()
-				release()
-				return fmt.Errorf("%w: %w", ErrUnsettled, err)
-			}
-		}
-		more, err := r.queueHeld(reading, LegacySide, []locking.Key{key}, task{kind: taskEqualize, call: locking.Call{Op: string(compare.Reconcile)}}, release)
-		cancel()
-		if err != nil {
+	bounded, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
+	errs := make([]error, len(doubt))
+	var all sync.WaitGroup
+	for i, key := range doubt {
+		all.Go(func() { errs[i] = r.settleKey(ctx, bounded, key, exact) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// settleKey is settleDoubt for one key. Only bounded ends with what legacy has: the
+// enhanced store has a time of its own, whoever kept the key busy before.
+func (r *Router) settleKey(ctx, bounded context.Context, key locking.Key, exact bool) error {
+	release, err := r.order.hold(bounded, key)
+	if err != nil {
+		return err
+	}
+	if exact {
+		if err := r.takeBack(ctx, bounded, key); err != nil {
+			release()
 			return fmt.Errorf("%w: %w", ErrUnsettled, err)
 		}
-		tasks = append(tasks, more...)
 	}
-	return await(ctx, tasks).err
+	reading, cancel := context.WithTimeout(ctx, settleBudget)
+	defer cancel()
+	tasks, err := r.queueHeld(reading, LegacySide, []locking.Key{key}, task{kind: taskEqualize, call: locking.Call{Op: string(compare.Reconcile)}}, release)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnsettled, err)
+	}
+	return await(bounded, tasks).err
 }
 
 // takeBack makes the enhanced store's record of a key that is held what legacy
@@ -125,12 +136,14 @@ func (r *Router) settleDoubt(ctx context.Context, doubt []locking.Key, exact boo
 // meet it: a release that had been made would say that there was nothing to
 // release, and Atlantis keep the plan. Nobody was given anything on its account.
 // What somebody else has written is not taken back.
-func (r *Router) takeBack(ctx context.Context, key locking.Key) error {
-	answered, err := getOrNone(ctx, r.Legacy, key)
+func (r *Router) takeBack(ctx, bounded context.Context, key locking.Key) error {
+	answered, err := getOrNone(bounded, r.Legacy, key)
 	if err != nil {
 		return nil // legacy gets what is there, or is not whole
 	}
-	made, err := getOrNone(ctx, r.Enhanced, key)
+	asking, cancel := context.WithTimeout(ctx, settleBudget)
+	defer cancel()
+	made, err := getOrNone(asking, r.Enhanced, key)
 	if err != nil || made.Foreign || made.Exists() == answered.Exists() && bytes.Equal(made.Value, answered.Value) {
 		return err
 	}
@@ -142,7 +155,7 @@ func (r *Router) takeBack(ctx context.Context, key locking.Key) error {
 	if answered.Exists() {
 		change = locking.Put(key, answered.Value, is)
 	}
-	_, err = r.Enhanced.Apply(ctx, []locking.Change{change})
+	_, err = r.Enhanced.Apply(asking, []locking.Change{change})
 	return err
 }
 

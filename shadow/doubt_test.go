@@ -3,6 +3,7 @@ package shadow_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -324,4 +325,56 @@ func TestLatencyIsThatOfTheLastWrites(t *testing.T) {
 		_, enhanced, writes = d.latency.P95()
 		require.Equal(t, []any{time.Millisecond, 1000}, []any{enhanced, writes}, "what is long ago is forgotten")
 	})
+}
+
+// What is in doubt is settled within half a second and the time of one more read, however
+// much it is and whatever legacy does: commands are held meanwhile, and Atlantis
+// waits for 3 s in all.
+func TestWhatIsInDoubtIsSettledInTime(t *testing.T) {
+	const keys = 20
+	for name, c := range map[string]struct {
+		read, legacy time.Duration
+		whole        bool
+	}{
+		"the enhanced store takes its time": {90 * time.Millisecond, 10 * time.Millisecond, true},
+		"legacy hangs":                      {time.Millisecond, 2 * time.Second, false},
+		"both":                              {90 * time.Millisecond, 2 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newPrimary(t)
+				decide := make(chan struct{})
+				decided := sync.OnceFunc(func() { close(decide) })
+				defer decided()
+				d.failed = func(context.Context, uint64, error) error { <-decide; return nil }
+				d.enhanced.set(func(string) (before, after error) { return nil, locking.ErrUnknownResult })
+				var took []func() bool
+				for i := range keys {
+					took = append(took, begun(func() { d.acquire(near(i), 1) }))
+				}
+				synctest.Wait()
+				d.enhanced.set(func(string) (before, after error) { time.Sleep(c.read); return nil, nil })
+				d.legacy.set(func(op string) (before, after error) {
+					if op == "apply" {
+						time.Sleep(c.legacy)
+					}
+					return nil, nil
+				})
+				began := time.Now()
+				require.NoError(t, d.router.Settle(t.Context(), true))
+				require.LessOrEqual(t, time.Since(began), 700*time.Millisecond)
+				require.False(t, d.router.InDoubt())
+				require.Equal(t, c.whole, d.mark.is())
+				d.enhanced.set(nil)
+				d.legacy.set(nil)
+				decided()
+				for _, ended := range took {
+					require.True(t, ended())
+				}
+				d.heal()
+				d.equal()
+				require.Zero(t, d.ledger.Totals().Unexplained)
+			})
+		})
+	}
 }

@@ -3,6 +3,7 @@ package shadow_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -225,6 +226,34 @@ func TestDownRefusesOnlyWhatTheEnhancedStoreAnswers(t *testing.T) {
 			a.assignment.Epoch = 3
 			d.router.Assign(a.assignment, nil)
 			require.NoError(t, func() error { _, err := d.router.Get(as("get"), theirs); return ignoreNone(err) }())
+		})
+	}
+}
+
+// While it is not known durably who answers, no store does, in any mode: whoever did
+// might not be who answers after a crash.
+func TestWhileNobodyKnowsWhoAnswersNoStoreDoes(t *testing.T) {
+	for _, a := range []shadow.Assignment{
+		{Mode: shadow.Legacy}, {Mode: shadow.Shadow}, {Mode: shadow.Hybrid, Percent: 50}, {Mode: shadow.Primary}, {Mode: shadow.Enhanced},
+		{Mode: shadow.Primary, FallenBack: true},
+	} {
+		t.Run(fmt.Sprintf("%s, fallen back %t", a.Mode, a.FallenBack), func(t *testing.T) {
+			d := newDuo(t, a)
+			a.Epoch = 2
+			d.router.Assign(a, &shadow.Unsure{Cause: errDisk})
+			var unsure *shadow.Unsure
+			for _, k := range []locking.Key{key(1), key(2), locking.MustKey("global/apply/lock")} {
+				_, err := d.try("acquire", locking.Put(k, lock(1), locking.Any()))
+				require.ErrorAs(t, err, &unsure, "%s was changed", k)
+				_, err = d.router.Get(as("get"), k)
+				require.ErrorAs(t, err, &unsure, "%s was read", k)
+			}
+			for _, err := range d.router.Scan(as("scan"), locking.All) {
+				require.ErrorAs(t, err, &unsure, "something was listed")
+			}
+			require.Zero(t, d.legacy.asked()+d.enhanced.asked(), "a store was asked")
+			d.router.Assign(a, nil)
+			require.True(t, d.acquire(key(1), 1))
 		})
 	}
 }

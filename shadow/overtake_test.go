@@ -123,3 +123,104 @@ func TestWhatAChangeOfTwoKeysRestsOnIsNotOvertaken(t *testing.T) {
 		require.Empty(t, d.toLegacy.Dirty())
 	})
 }
+
+// Who waits for what is queued waits for what has taken its place too, at whatever
+// remove: legacy has all that was answered before.
+func TestWhoDrainsWaitsForWhatOvertook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDuo(t, primaryAlone)
+		require.NoError(t, d.standby.Alone("test"))
+		slowDisk(d, 300*time.Millisecond)
+		require.True(t, d.acquire(key(1), 1)) // is being done
+		synctest.Wait()
+		d.release(key(1))
+		there := "not looked at yet"
+		drained := begun(func() { d.drained(); there = held(t, d.legacy.Store, key(1)) })
+		require.False(t, drained())
+		time.Sleep(60 * time.Millisecond)
+		require.True(t, d.acquire(key(1), 2)) // in the place of the release
+		d.release(key(1))                     // in the place of that
+		require.True(t, d.acquire(key(1), 3))
+		require.Equal(t, 2, d.toLegacy.Backlog().Pending)
+		time.Sleep(250 * time.Millisecond)
+		require.False(t, drained(), "the release has been answered, and legacy lacks it: it has %q", there)
+		time.Sleep(time.Second)
+		require.True(t, drained())
+		require.Equal(t, string(lock(3)), there)
+	})
+}
+
+// Legacy is not said to be whole before it has what took the place of a change that
+// was answered.
+func TestTheMarkWaitsForWhatOvertook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDuo(t, primaryAlone)
+		require.NoError(t, d.standby.Alone("test"))
+		slowDisk(d, 300*time.Millisecond)
+		require.True(t, d.acquire(key(1), 1)) // is being done
+		synctest.Wait()
+		d.release(key(1)) // is answered, and waits
+		marked := "never"
+		d.mark.set(func(n *note) {
+			n.setting = func() { marked = held(t, d.legacy.Store, key(1)) }
+		})
+		whole := begun(func() { require.NoError(t, d.standby.Restore(t.Context(), d.toLegacy, "test")) })
+		require.False(t, whole())
+		time.Sleep(60 * time.Millisecond)
+		require.True(t, d.acquire(key(1), 2), "in the place of the release")
+		require.True(t, whole())
+		require.Equal(t, string(lock(2)), marked, "what legacy has when it is said to be whole")
+		d.equal()
+	})
+}
+
+// A change of two keys is one transaction: it takes nobody's place, however slow
+// legacy is.
+func TestAChangeOfTwoKeysOvertakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDuo(t, primaryAlone)
+		require.NoError(t, d.standby.Alone("test"))
+		slowDisk(d, 300*time.Millisecond)
+		require.True(t, d.acquire(near(1), 1)) // is being done
+		synctest.Wait()
+		d.release(near(1))
+		time.Sleep(60 * time.Millisecond)
+		_, err := d.try("put", locking.Put(near(1), lock(2), locking.Any()), locking.Put(near(2), lock(2), locking.Any()))
+		require.NoError(t, err)
+		require.Equal(t, 3, d.toLegacy.Backlog().Pending)
+		d.drained()
+		d.equal()
+		require.Empty(t, d.toLegacy.Dirty())
+	})
+}
+
+// A batch of which a key became dirty again before its turn leaves nothing behind in
+// the count of what waits: else that key would count as crowded whenever legacy is
+// slow, and no change of it would be compared.
+func TestABatchThatLostAKeyIsCountedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDuo(t, primaryAlone)
+		require.NoError(t, d.standby.Alone("test"))
+		release := hold(d.legacy)
+		require.True(t, d.acquire(near(9), 1)) // is being done
+		synctest.Wait()
+		batch := begun(func() {
+			_, err := d.router.Equalize(context.Background(), shadow.LegacySide, []locking.Key{near(1), near(2)}, false)
+			require.ErrorIs(t, err, shadow.ErrMissed)
+		})
+		require.False(t, batch())
+		d.toLegacy.MarkRecorded([]locking.Key{near(1)})
+		release()
+		require.True(t, batch())
+		d.heal()
+
+		slowDisk(d, 300*time.Millisecond)
+		d.release(near(9)) // is being done, and legacy counts as slow
+		time.Sleep(60 * time.Millisecond)
+		compared := d.ledger.Totals().Comparisons().Match
+		require.True(t, d.acquire(near(1), 1))
+		d.drained()
+		require.Equal(t, compared+2, d.ledger.Totals().Comparisons().Match, "both changes are compared")
+		d.equal()
+	})
+}

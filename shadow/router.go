@@ -23,8 +23,14 @@ const (
 	// be left, or in doubt.
 	maxTurns = 16
 	// settleBudget is how long the enhanced store has, once it has answered a probe,
-	// to show what it has made of a change: commands are held meanwhile.
+	// to take back what it has made of a change, and as long to show what there is:
+	// commands are held meanwhile.
 	settleBudget = 200 * time.Millisecond
+	// settleLimit is how long legacy has to take that, all of it, before the enhanced
+	// store goes on alone. The operation that failed took 400 ms and the probe 200; the
+	// command that is begun anew may take 400 ms again and wait a second for legacy:
+	// with this, Atlantis has its answer before the 3 s after which it asks again.
+	settleLimit = 500 * time.Millisecond
 )
 
 // RouterOptions are what a Router works with. Legacy and Assignment are

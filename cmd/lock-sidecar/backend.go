@@ -30,6 +30,7 @@ type backend struct {
 
 	// check is asked after each Join whether the store may be worked on; nil: yes.
 	check func(context.Context, enhanced.Store, enhanced.Joined) error
+	back  chan struct{} // has an element when the store is there and was not
 
 	mu    sync.Mutex
 	bars  error          // of the last check
@@ -41,6 +42,9 @@ type backend struct {
 
 var _ enhanced.Lister = (*backend)(nil)
 
+// lookFor is how long the server has to answer for how it is set up.
+const lookFor = 2 * time.Second
+
 var (
 	errNotOpen = errors.New("store is not open yet")
 	errCut     = errors.New("cut off for a drill")
@@ -49,7 +53,7 @@ var (
 // newBackend returns the enhanced store that owner is to have. Only a
 // certificate that cannot be read is an error: nothing else is tried.
 func newBackend(c *config.Config, owner string, retried func(), registry prometheus.Registerer, log hclog.Logger) (*backend, error) {
-	b := &backend{kind: c.Locking.Backend, log: log.Named("enhanced"), first: true}
+	b := &backend{kind: c.Locking.Backend, log: log.Named("enhanced"), first: true, back: make(chan struct{}, 1)}
 	if b.kind == config.BackendRedis {
 		b.at = strings.Join(c.Redis.Addrs, ", ")
 		store, err := newRedisStore(c.Redis, owner, c.Sidecar.TakeOver, retried, registry, b.log)
@@ -125,15 +129,32 @@ func (b *backend) Join(ctx context.Context, known enhanced.Known) (enhanced.Join
 		b.bar(err)
 	}
 	if b.tell(err) {
-		b.warn(ctx, store)
+		select {
+		case b.back <- struct{}{}:
+		default: // somebody is about to look
+		}
 	}
 	return joined, err
 }
 
-// warn logs what speaks against Redis, for a moment.
-func (b *backend) warn(ctx context.Context, store enhanced.Store) {
+// Run looks at the server each time that the store is there and was not, until ctx
+// ends. Nobody waits for it: no start, and no command.
+func (b *backend) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.back:
+			b.warn(ctx)
+		}
+	}
+}
+
+// warn logs what speaks against Redis.
+func (b *backend) warn(ctx context.Context) {
+	store, err := b.get()
 	server, ok := store.(*redisstore.Store)
-	if !ok {
+	if err != nil || !ok {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookFor)
@@ -143,7 +164,9 @@ func (b *backend) warn(ctx context.Context, store enhanced.Store) {
 		b.log.Debug("redis not looked at", "error", err)
 		return
 	}
-	for _, p := range fitness.Problems() {
+	problems := fitness.Problems()
+	b.log.Debug("redis looked at", "problems", len(problems))
+	for _, p := range problems {
 		b.log.Warn("redis is not set up for locks", "check", p.Check, "problem", p.What, "unfit", p.Unfit)
 	}
 }
@@ -174,9 +197,6 @@ func (b *backend) opened(ctx context.Context) (enhanced.Store, error) {
 	b.store = store
 	return store, nil
 }
-
-// lookFor is what a Join may add to look at the server. A start waits for it.
-const lookFor = 300 * time.Millisecond
 
 // tell logs what has changed since the last Join, and reports whether the store
 // is there and was not.

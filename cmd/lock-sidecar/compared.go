@@ -185,9 +185,16 @@ func side(s compare.Side) client.Side {
 	return client.Side{Holder: s.Holder, Digest: s.Digest, Version: s.Version, LatencySeconds: s.Latency.Seconds()}
 }
 
-// refill begins to make every record equal, or as soon as the store is there.
+// refill begins to make every record equal on the side that follows, or as soon as
+// the store is there.
 func (m *mirror) refill() client.Backfill {
-	m.toEnhanced.MarkAll("asked for by an operator")
-	m.toLegacy.MarkAll("asked for by an operator")
+	const why = "asked for by an operator"
+	a, _ := m.router.Assignment()
+	if a.Answers(shadow.LegacySide) {
+		m.toEnhanced.MarkAll(why)
+	}
+	if a.Answers(shadow.EnhancedSide) {
+		m.toLegacy.MarkAll(why)
+	}
 	return progress(m.reconciler.State(), true)
 }

@@ -67,7 +67,7 @@ type mirror struct {
 	retried     func()
 	log         hclog.Logger
 	cancel      context.CancelFunc
-	running     sync.WaitGroup // reconciler, keeper, saver and census
+	running     sync.WaitGroup // reconciler, keeper, saver, census and backend
 }
 
 // newMirror opens and starts all of it, and decides who answers. Unclean tells
@@ -102,6 +102,7 @@ func newMirror(ctx context.Context, c *config.Config, store *legacy.Store, uncle
 	m.running.Go(func() { m.keeper.Run(running) })
 	m.running.Go(func() { m.save(running) })
 	m.running.Go(func() { m.census.Run(running) })
+	m.running.Go(func() { m.backend.Run(running) })
 	return m, nil
 }
 

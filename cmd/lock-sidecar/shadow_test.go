@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/internal/reconcile"
 	"github.com/lock-sidecar/lock-sidecar/legacy"
 	"github.com/lock-sidecar/lock-sidecar/locking"
+	"github.com/lock-sidecar/lock-sidecar/test/faultproxy"
 	"github.com/lock-sidecar/lock-sidecar/test/redistest"
 	"github.com/lock-sidecar/lock-sidecar/test/sidecar"
 )
@@ -248,6 +250,26 @@ func TestStartWithRedisAway(t *testing.T) {
 	awaitOutput(t, p, "redis backend health check passed")
 	require.Equal(t, 1.0, p.Metrics()["atlantis_enhanced_locking_backend_health"])
 	require.Positive(t, p.Metrics()["lock_sidecar_redis_pool_connections"])
+}
+
+// A Redis that does not say how it is set up holds up no start: that is for people to read, and nobody waits for it.
+func TestNoStartWaitsForWhatRedisSaysOfItself(t *testing.T) {
+	proxy := faultproxy.Start(t, redistest.Start(t).Addr)
+	over := make(chan struct{})
+	t.Cleanup(func() { close(over) })
+	proxy.Set(faultproxy.Fault{Alter: func(reply []byte) []byte {
+		if bytes.Contains(reply, []byte("redis_version:")) { // of INFO
+			<-over
+		}
+		return reply
+	}})
+	p := sidecar.Start(t, sidecar.Options{Args: []string{"--redis-addr", proxy.Addr, "--log-level", "debug"}})
+	fill(t, p)
+	awaitOutput(t, p, "redis not looked at")
+	decided, looked, ok := strings.Cut(p.Output(), "redis not looked at")
+	require.True(t, ok)
+	require.Contains(t, decided, "enhanced locking enabled with legacy fallback", "it is decided who answers before, not after: %s", looked)
+	require.Equal(t, "equal: 3 records compared, no difference\n", verbs(t, p)(0, "verify"))
 }
 
 // A Redis that hangs holds up no stop, and what it may have missed is not forgotten.

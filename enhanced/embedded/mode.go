@@ -81,7 +81,7 @@ func (s *Store) Probe(ctx context.Context) error {
 func (s *Store) SetDurable(ctx context.Context, durable bool) error {
 	return s.makeDurable(ctx, func() error {
 		s.durable = durable
-		if s.tx != nil && durable { // what was answered before is not committed: reads need the turn until it is
+		if s.tx != nil && durable { // what was answered before is not committed: reads wait until it is
 			s.landing.answered = true
 			return nil
 		}

@@ -89,39 +89,42 @@ func matching(b *bolt.Bucket, partition int, match locking.Pattern) (found []loc
 // read runs fn on what may be shown of a partition, where it is about the keys
 // that touches tells; in turn if it must.
 func (s *Store) read(ctx context.Context, partition int, fn func(*bolt.Bucket), touches func(locking.Key) bool) error {
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if done, err := s.readShown(ctx, partition, fn, touches); done {
-			return err
-		}
-		rests, err := s.readInTurn(ctx, partition, fn)
-		if rests == nil {
-			return err
-		}
-		select {
-		case <-rests.done: // if it failed, the next try tells
-		case <-ctx.Done():
-		}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-}
-
-// readInTurn runs fn, or returns the commit that must come first: of changes that
-// were answered when nobody waited for the disk, and of others that were not.
-func (s *Store) readInTurn(ctx context.Context, partition int, fn func(*bolt.Bucket)) (rests *landing, err error) {
-	if err := s.take(ctx); err != nil {
-		return nil, err
+	if done, err := s.readShown(ctx, partition, fn, touches); done {
+		return err
+	}
+	tx, err := s.takeToRead(ctx)
+	if err != nil {
+		return err
 	}
 	defer s.release()
-	var tx *bolt.Tx
-	switch {
-	case s.behind():
-		tx = s.tx
-	case s.landing != nil && s.landing.answered:
-		return s.landing, nil
+	return s.look(tx, partition, fn)
+}
+
+// takeToRead takes the turn and returns the transaction that has what was
+// answered; nil is the committed one. While the store turns durable neither has
+// that and nothing else, so that a read waits for the commit, without the turn.
+func (s *Store) takeToRead(ctx context.Context) (*bolt.Tx, error) {
+	for {
+		if err := s.take(ctx); err != nil {
+			return nil, err
+		}
+		rests := s.landing
+		switch {
+		case s.behind():
+			return s.tx, nil
+		case rests == nil || !rests.answered:
+			return nil, nil
+		}
+		s.release()
+		select {
+		case <-rests.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	return nil, s.look(tx, partition, fn)
 }
 
 // look runs fn on a partition as it is in tx; nil is as committed. What it

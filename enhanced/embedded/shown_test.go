@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -138,6 +139,71 @@ func TestSetDurable(t *testing.T) {
 	put(t, s, command, "behind again")
 	require.Len(t, all(t, s), 3)
 	require.Equal(t, before, s.LastTx())
+}
+
+// While SetDurable waits for the disk a read shows what was answered before, or waits: one that had been waiting for its
+// turn, and one that begins then.
+func TestWhatWasAnsweredIsShownBeforeSetDurableIsDurable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, t.TempDir(), never)
+		put(t, s, lockA, "answered")
+		synctest.Wait() // the committer lets its interval pass
+		got := make(chan string, 4)
+		reads := func() {
+			go func() { r, _ := s.Get(context.Background(), lockA); got <- string(r.Value) }()
+			go func() { got <- scanned(t, s, "pr/acme/*")[lockA.String()] }()
+			synctest.Wait()
+		}
+		first := s.Hold()
+		durable, second := make(chan error, 1), make(chan func(), 1)
+		go func() { durable <- s.SetDurable(t.Context(), true) }()
+		synctest.Wait()
+		reads()
+		go func() { second <- s.Hold() }()
+		synctest.Wait()
+		first() // the turn is that of SetDurable, of the reads, of the second holder, and then of the committer
+		release := <-second
+		synctest.Wait()
+		reads()
+		release()
+		require.NoError(t, <-durable)
+		for range cap(got) {
+			require.Equal(t, "answered", <-got)
+		}
+	})
+}
+
+// However often a store turns durable and back, no read shows less than was answered, in the middle of the commit
+// neither.
+func TestReadsNeverGoBackWhileAStoreTurnsDurable(t *testing.T) {
+	s := open(t, t.TempDir(), never)
+	const rounds = 20
+	var answered atomic.Int64
+	var work sync.WaitGroup
+	work.Go(func() {
+		for n := int64(1); n <= rounds; n++ {
+			err := errors.Join(tryPut(s, lockA, fmt.Sprint(n)), func() error {
+				answered.Store(n)
+				return s.SetDurable(context.Background(), true)
+			}(), s.SetDurable(context.Background(), false))
+			if err != nil {
+				t.Errorf("round %d: %v", n, err)
+				answered.Store(rounds)
+			}
+		}
+	})
+	work.Go(func() {
+		for floor := int64(0); floor < rounds && !t.Failed(); {
+			floor = answered.Load()
+			r, err := s.Get(context.Background(), lockA)
+			n := int64(0)
+			_, _ = fmt.Sscan(string(r.Value), &n)
+			if n < floor {
+				t.Errorf("read %d after %d was answered: %v", n, floor, err)
+			}
+		}
+	})
+	work.Wait()
 }
 
 // A store that was opened as durable stays so.

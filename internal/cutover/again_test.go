@@ -223,3 +223,37 @@ func TestAFlipWaitsForWhatIsInDoubt(t *testing.T) {
 		r.equal()
 	})
 }
+
+// A legacy that hangs while the enhanced store did not answer for a change, and then
+// answers a probe, holds nobody for as long as Atlantis waits: the store goes on
+// alone.
+func TestALegacyThatHangsHoldsNobodyWhileDoubtIsSettled(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.begin(shadow.Assignment{Mode: shadow.Primary})
+		failed := false
+		r.far.set(func(s *server) {
+			s.fault = func(ctx context.Context, op string) (error, error) {
+				s.mu.Lock()
+				first := op == "apply" && !failed
+				failed = failed || first
+				s.mu.Unlock()
+				if first {
+					<-ctx.Done() // made, and not answered within the budget
+					return nil, locking.ErrUnknownResult
+				}
+				return nil, nil
+			}
+		})
+		r.near.fails(func(string) (error, error) { time.Sleep(2 * time.Second); return errNoSpace, nil })
+		began := time.Now()
+		require.True(t, r.acquire(lockKey(1), 1))
+		require.Less(t, time.Since(began), 1500*time.Millisecond, "Atlantis gives up after 3 s")
+		require.False(t, r.now().FallenBack)
+		require.False(t, r.whole.Is(), "before the OK")
+		r.near.fails(nil)
+		r.settled()
+		require.True(t, r.whole.Is())
+		r.equal()
+		require.Zero(t, r.ledger.Totals().Unexplained)
+	})
+}

@@ -160,20 +160,22 @@ func TestAnOutageOfTheFollowerIsRehearsed(t *testing.T) {
 // An outage is not rehearsed where commands would be refused, or one is there.
 func TestAnOutageThatMustNotBe(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
+		ctx, cancel := contextFor(time.Minute) // for one that is made all the same
+		defer cancel()
 		r.begin(shadow.Assignment{Mode: shadow.Shadow})
 		require.NoError(t, r.to(shadow.Legacy))
-		_, err := r.keeper.DrillOutage(t.Context(), time.Second, "x")
+		_, err := r.keeper.DrillOutage(ctx, time.Second, "x")
 		guarded(t, err, "no enhanced store")
 		require.NoError(t, r.to(shadow.Primary))
 		r.settled()
 		r.near.fails(func(string) (error, error) { return errNoSpace, nil })
 		require.True(t, r.acquire(lockKey(1), 1))
-		_, err = r.keeper.DrillOutage(t.Context(), time.Second, "x")
+		_, err = r.keeper.DrillOutage(ctx, time.Second, "x")
 		guarded(t, err, "no safe fallback")
 		r.near.fails(nil)
 		r.settled()
 		r.fallsBack()
-		_, err = r.keeper.DrillOutage(t.Context(), time.Second, "x")
+		_, err = r.keeper.DrillOutage(ctx, time.Second, "x")
 		guarded(t, err, "an outage already")
 		require.Equal(t, string(lockOf(1)), valueIn(t, r.near.Store, lockKey(1)))
 	})

@@ -49,6 +49,21 @@ func ofDurability() []mutation {
 			pkg: "./enhanced/...",
 		},
 		{
+			name: "what was answered is not shown when the embedded store is to turn durable",
+			file: "enhanced/embedded/mode.go", old: "		if s.tx != nil && durable {", new: "		if false {",
+			pkg: "./enhanced/embedded", run: "TestWhatWasAnsweredIsShownBeforeSetDurableIsDurable",
+		},
+		{
+			name: "what was answered is not shown to who waited for the turn while the embedded store turns durable",
+			file: "enhanced/embedded/read.go", old: "		case rests == nil || !rests.answered:", new: "		case true:",
+			pkg: "./enhanced/embedded", run: "TestWhatWasAnsweredIsShownBeforeSetDurableIsDurable",
+		},
+		{
+			name: "what was answered is not shown during the commit that makes it durable",
+			file: "enhanced/embedded/commit.go", old: "	if !s.landing.answered {", new: "	if true {",
+			pkg: "./enhanced/embedded", run: "TestReadsNeverGoBackWhileAStoreTurnsDurable",
+		},
+		{
 			name: "a script works on a Redis that was emptied",
 			file: "enhanced/redisstore/lua/check.lua", old: "if head.store ~= ARGV[2] then", new: "if false then",
 			pkg: "./enhanced/...",

@@ -16,7 +16,7 @@ func ofModes() []mutation {
 		{
 			name: "a flip moves a record of which nobody knows what the enhanced store did to it",
 			file: "internal/cutover/barrier.go", old: "	if k.Router.InDoubt() {", new: "	if false {",
-			pkg: "./internal/cutover",
+			pkg: "./internal/cutover", run: "TestAFlipWaitsForWhatIsInDoubt",
 		},
 		{
 			name: "a write goes on alone and leaves the mark that says legacy is whole",
@@ -69,6 +69,36 @@ func ofModes() []mutation {
 			pkg: "./shadow",
 		},
 		{
+			name: "who waits for what is queued does not wait for what took its place",
+			file: "shadow/queue.go", old: "return t.first() <= position })", new: "return t.position <= position })",
+			pkg: "./shadow", run: "TestWhoDrainsWaitsForWhatOvertook",
+		},
+		{
+			name: "legacy is said to be whole before it has what took the place of an answered change",
+			file: "shadow/overtake.go", old: "			if t.since == 0 || other.first() < t.since {", new: "			if false {",
+			pkg: "./shadow", run: "TestTheMarkWaitsForWhatOvertook",
+		},
+		{
+			name: "what overtakes twice stands for the last that it overtook alone",
+			file: "shadow/overtake.go", old: "				t.since = other.first()\n", new: "				t.since = other.position\n",
+			pkg: "./shadow", run: "TestWhoDrainsWaitsForWhatOvertook",
+		},
+		{
+			name: "a change of two keys takes the place of what waits",
+			file: "shadow/overtake.go", old: " || len(queue) == 0 || len(keys) > 1 {", new: " || len(queue) == 0 {",
+			pkg: "./shadow", run: "TestAChangeOfTwoKeysOvertakesNothing",
+		},
+		{
+			name: "a key that a batch lost counts as waiting for ever",
+			file: "shadow/work.go", old: "		v = f.perform(ctx, t.without(void))\n", new: "		*t = *t.without(void)\n		v = f.perform(ctx, t)\n",
+			pkg: "./shadow", run: "TestABatchThatLostAKeyIsCountedOut",
+		},
+		{
+			name: "a legacy that hangs holds commands while doubt is settled",
+			file: "shadow/doubt.go", old: "context.WithTimeout(ctx, settleLimit)", new: "context.WithTimeout(ctx, 6*settleLimit)",
+			pkg: "./internal/cutover", run: "TestALegacyThatHangsHoldsNobodyWhileDoubtIsSettled",
+		},
+		{
 			name: "a difference is seen and not recorded",
 			file: "shadow/work.go", old: "	f.ledger.Diverged(f.divergence(t, key, kind, authority, follower, took, \"\"))\n	f.mu.Lock()", new: "	f.mu.Lock()",
 			pkg: "./shadow",
@@ -91,7 +121,7 @@ func ofModes() []mutation {
 		{
 			name: "while nobody knows who answers, a store answers",
 			file: "shadow/gate.go", old: "	if errors.As(g.down, &unsure) {", new: "	if false && errors.As(g.down, &unsure) {",
-			pkg: "./internal/cutover",
+			pkg: "./shadow", run: "TestWhileNobodyKnowsWhoAnswersNoStoreDoes",
 		},
 		{
 			name: "a conflict is forgotten and its lock granted",
@@ -101,32 +131,32 @@ func ofModes() []mutation {
 		{
 			name: "legacy takes over though other sidecars use the store",
 			file: "internal/cutover/mayleave.go", old: "	case a.Shared:\n		return \"other sidecars use the store too\", false\n", new: "",
-			pkg: "./internal/cutover",
+			pkg: "./internal/cutover", run: "TestWithoutASafeFallbackCommandsAreRefused",
 		},
 		{
 			name: "legacy takes over though it lacks answered changes",
 			file: "internal/cutover/mayleave.go", old: "	case !whole:\n		return notWhole, false\n", new: "",
-			pkg: "./internal/cutover",
+			pkg: "./internal/cutover", run: "TestWithoutASafeFallbackCommandsAreRefused",
 		},
 		{
 			name: "a flip happens though the stores are not in step",
 			file: "internal/cutover/barrier.go", old: "if b := f.Backlog(); !b.InStep() {", new: "if b := f.Backlog(); false {",
-			pkg: "./internal/cutover",
+			pkg: "./internal/cutover", run: "TestAFlipWantsBothStoresInStepUnderTheHold",
 		},
 		{
 			name: "who answers is switched before it is kept",
 			file: "internal/cutover/barrier.go", old: "	if err := k.keepLocally(ctx, p.to); err != nil {\n		return err\n	}\n	failpoint.Hit(\"flip-kept\")\n	k.Router.Assign(p.to, nil)", new: "	k.Router.Assign(p.to, nil)\n	if err := k.keepLocally(ctx, p.to); err != nil {\n		return err\n	}\n	failpoint.Hit(\"flip-kept\")",
-			pkg: "./internal/cutover",
+			pkg: "./internal/cutover", run: "TestAModeThatIsNotKept",
 		},
 		{
 			name: "a fallback is not kept: a restart does not know of it",
 			file: "internal/cutover/leave.go", old: "		if err := k.keepLocally(ctx, next); err != nil {\n			return \"\", err\n		}\n		k.Router.ToLegacy.Forget()", new: "		k.Router.ToLegacy.Forget()",
-			pkg: "./internal/cutover",
+			pkg: "./internal/cutover", run: "TestLegacyTakesOver$",
 		},
 		{
 			name: "a store that was lost is believed again",
 			file: "internal/cutover/resume.go", old: "	case last.FallenBack && f.Joined && f.StoreID != last.StoreID:\n		return f.fromLegacy(last, now, \"the enhanced store is not the one it was\")\n", new: "",
-			pkg: "./internal/cutover",
+			pkg: "./internal/cutover", run: "TestAStartGoesOnFromWhatItFinds",
 		},
 		{
 			name: "a copy of atlantis.db that was put back is believed",
@@ -136,7 +166,7 @@ func ofModes() []mutation {
 		{
 			name: "a start believes an atlantis.db that is older than the mode in the store",
 			file: "internal/cutover/resume.go", old: "	case remote.Epoch <= local.Epoch:\n		return local, false, nil\n", new: "	case local.Epoch > 0:\n		return local, false, nil\n",
-			pkg: "./internal/cutover",
+			pkg: "./internal/cutover", run: "TestAStartGoesOnFromWhatItFinds",
 		},
 	}
 }
