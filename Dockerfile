@@ -7,10 +7,11 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=dev
+ARG REVISION=
 ARG TARGETOS
 ARG TARGETARCH
 RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} \
-    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o /image/lock-sidecar ./cmd/lock-sidecar
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION} -X main.revision=${REVISION}" -o /image/lock-sidecar ./cmd/lock-sidecar
 # The default data directory of every verb is ./data: it leads to the volume, so that no verb needs a flag.
 RUN mkdir -m 0700 /image/atlantis && ln -s atlantis /image/data && chown -R 100:1000 /image/atlantis
 

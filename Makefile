@@ -4,6 +4,7 @@ GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 REVISION ?= $(shell git rev-parse --verify -q HEAD 2>/dev/null)
 IMAGE    ?= lock-sidecar:$(VERSION)
+GO_IMAGE ?=
 FUZZTIME ?= 10m
 BENCH    ?= ./...
 DURATION ?= 10m
@@ -105,10 +106,11 @@ bench: redis ## Run the benchmarks, each beside the real thing it is compared wi
 	$(GO) test -run '^$$' -bench . -benchmem -timeout 30m $(BENCH)
 
 .PHONY: image
-image: ## Build the container image with docker, podman or buildah
+image: ## Build the container image with docker, podman or buildah, on GO_IMAGE (golang:1.26)
 	@for builder in docker podman buildah; do \
 		$$builder info >/dev/null 2>&1 || continue; \
-		exec $$builder build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) -t $(IMAGE) .; \
+		exec $$builder build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
+			$(if $(GO_IMAGE),--build-arg GO_IMAGE=$(GO_IMAGE)) -t $(IMAGE) .; \
 	done; \
 	echo "No container builder works here: install or start docker, podman or buildah" >&2; exit 1
 

@@ -95,7 +95,10 @@ func TestCommandsAnswerAsRedisDoes(t *testing.T) {
 		"eval return(3.99) 0", "eval return(true) 0", "eval return(nil) 0", "eval return{} 0", "eval return(redis.call('GET',KEYS[1])) 1 " + status,
 		"eval return(redis.call('SET',KEYS[1],ARGV[1])) 1 " + status + " v2", "eval return(redis.call('DEL',KEYS[1])) 1 " + status, "eval return(redis.call('EXISTS',KEYS[1])) 1 " + status,
 		"evalsha ffffffffffffffffffffffffffffffffffffffff 0", "script exists ffff", "ping", "ping hi", "echo hi", "echo", "select 0", "select 99", "select x",
+		"setnx " + lockKey + " " + a, "setnx " + status + " x", "setnx", "setnx " + lockKey + " " + a + " nx",
 		"del " + lockKey + " " + other + " " + status, "dbsize",
+		"setnx " + lockKey + " " + a, "setnx " + lockKey + " " + lock("acme/infra", 2), "get " + lockKey, "setnx " + status + " " + b, "get " + status,
+		"del " + lockKey + " " + status, "dbsize",
 	}
 	for _, hello := range [][]string{nil, {"hello", "2"}, {"hello", "3"}} {
 		ours, theirs := dial(t, r.addr, hello...), dial(t, real.Addr, hello...)

@@ -103,6 +103,8 @@ func lookup(verb string) (command, bool) {
 		return command{2, 2, (*Handler).get}, true
 	case "set":
 		return command{3, 0, (*Handler).set}, true
+	case "setnx":
+		return command{3, 3, (*Handler).setnx}, true
 	case "del", "unlink":
 		return command{2, 0, (*Handler).del}, true
 	case "exists":

@@ -13,6 +13,7 @@ import (
 // setOptions are the words of SET behind the value.
 type setOptions struct {
 	onlyNew, onlyOld, returnOld bool
+	asNumber                    bool // answer 1 or 0, as SETNX does
 }
 
 // set answers SET. Atlantis sends it after a GET that found nothing; here the
@@ -24,6 +25,16 @@ func (h *Handler) set(ctx context.Context, args [][]byte, w *resp.Writer) {
 		w.Error(problem)
 		return
 	}
+	h.setRecord(ctx, args, o, w)
+}
+
+// setnx answers SETNX, which older go-redis sends for SET with NX and without an expiry.
+func (h *Handler) setnx(ctx context.Context, args [][]byte, w *resp.Writer) {
+	h.setRecord(ctx, args, setOptions{onlyNew: true, asNumber: true}, w)
+}
+
+// setRecord stores the record of a SET or SETNX: its words are verb, key, value.
+func (h *Handler) setRecord(ctx context.Context, args [][]byte, o setOptions, w *resp.Writer) {
 	key, err := locking.ParseKey(string(args[1]))
 	if err != nil {
 		w.Error(storeError(err))
@@ -133,6 +144,10 @@ func (h *Handler) store1(ctx context.Context, key locking.Key, value []byte, con
 
 func reply(w *resp.Writer, out locking.Outcome, o setOptions) {
 	switch {
+	case o.asNumber && out.Applied:
+		w.Int(1)
+	case o.asNumber:
+		w.Int(0)
 	case o.returnOld && out.Before.Exists():
 		w.Bulk(out.Before.Value)
 	case o.returnOld, !out.Applied:

@@ -9,7 +9,7 @@ for copy in one another; do
 	mkdir "$dir/$copy"
 	git ls-files -z --cached --others --exclude-standard | xargs -0 tar cf - | tar xf - -C "$dir/$copy"
 	(cd "$dir/$copy" && GOCACHE="$dir/cache-$copy" CGO_ENABLED=0 go build -trimpath -buildvcs=false \
-		-ldflags "-s -w -X main.version=v0.0.0" -o "$dir/$copy.bin" ./cmd/lock-sidecar)
+		-ldflags "-s -w -X main.version=v0.0.0 -X main.revision=0000000" -o "$dir/$copy.bin" ./cmd/lock-sidecar)
 	rm -rf "$dir/cache-$copy"
 done
 cmp "$dir/one.bin" "$dir/another.bin"

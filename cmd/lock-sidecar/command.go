@@ -12,13 +12,14 @@ import (
 )
 
 // Options is everything that the command line takes from its process. All
-// fields are required.
+// fields but Revision are required.
 type Options struct {
 	Args      []string // without the name of the program
 	Stdout    io.Writer
 	Stderr    io.Writer
 	LookupEnv func(string) (string, bool)
 	Version   string
+	Revision  string // the commit; empty is what the Go tool noted
 }
 
 // Run runs one command line to its end and returns its exit code. The end of

@@ -200,7 +200,7 @@ func reportText(r doctor.Report) string {
 // labelled is a text in lines of a terminal behind a label.
 func labelled(label, text string) string {
 	const by = 9
-	label = fmt.Sprintf("  %-*s", by-2, label)
+	label = fmt.Sprintf("  %-*s ", by-3, label)
 	var b strings.Builder
 	for i, line := range wrap(text, lineWidth-max(by, len(label))) {
 		if i > 0 {

@@ -176,6 +176,11 @@ func TestBinaryDoctorWithoutASidecar(t *testing.T) {
 	require.Equal(t, 0, code, stdout+stderr)
 	require.Regexp(t, `^good: \d+ checks, nothing found\n$`, stdout)
 
+	stdout, stderr, code = sidecar.Run(t, nil, append(where, dir, "--redis-addr", "127.0.0.1:1")...)
+	require.Equal(t, 1, code)
+	require.Contains(t, stdout, "refuses connections: nobody listens there")
+	require.Empty(t, stderr, "the client of Redis has nothing to add")
+
 	p := sidecar.Start(t, sidecar.Options{})
 	stdout, stderr, code = sidecar.Run(t, nil, append(where, dir, "--redis-addr", process.FreeAddr(t))...)
 	require.Equal(t, 1, code)

@@ -10,8 +10,9 @@ import (
 	"syscall"
 )
 
-// version is set when a release is built: -ldflags "-X main.version=v1.2.3".
-var version = "dev"
+// Both are set when a release is built: -ldflags "-X main.version=v1.2.3 -X main.revision=COMMIT". Without a revision the
+// one that the Go tool notes is shown.
+var version, revision = "dev", ""
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -22,5 +23,6 @@ func main() {
 		Stderr:    os.Stderr,
 		LookupEnv: os.LookupEnv,
 		Version:   version,
+		Revision:  revision,
 	}))
 }

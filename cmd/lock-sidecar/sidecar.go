@@ -16,6 +16,10 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/locking"
 )
 
+// farewell is how long the process outlives its files and ports when `lock-sidecar shutdown` has asked it to end: as a
+// preStop hook that one is in the same container, and is killed with its first process. It must have seen the end by then.
+const farewell = 5 * pollEvery
+
 // sidecar is a whole sidecar that runs in this process. What start opened,
 // stop closes.
 type sidecar struct {
@@ -117,6 +121,9 @@ func (s *sidecar) stop() error {
 	s.log.Info("stopping", "reason", context.Cause(s.ctx), "connections", s.redis.Connections())
 	s.self.leave(errStopping)
 	s.close(began)
+	if errors.Is(context.Cause(s.ctx), errAsked) {
+		<-time.After(farewell)
+	}
 	return failure(s.ctx)
 }
 

@@ -23,7 +23,7 @@ func newVersion(o Options) *cobra.Command {
 		Long:  "Print version, commit, Go version and platform.\nExit code 0: printed.",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			b := build{o.Version, commit(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+			b := build{o.Version, commit(o.Revision), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
 			if asJSON {
 				return printJSON(o.Stdout, b)
 			}
@@ -34,8 +34,11 @@ func newVersion(o Options) *cobra.Command {
 	return cmd
 }
 
-// commit is what the Go tool noted when it built from a checkout.
-func commit() string {
+// commit is what the maker of a release gave, else what the Go tool noted when it built from a checkout.
+func commit(given string) string {
+	if given != "" {
+		return given
+	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {

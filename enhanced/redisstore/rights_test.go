@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"regexp"
 	"strconv"
@@ -204,10 +205,11 @@ func TestUnreachable(t *testing.T) {
 	server := redistest.Start(t, "--requirepass", "secret")
 	proxy := faultproxy.Start(t, server.Addr)
 	through := redisstore.Server{Addrs: []string{proxy.Addr}, DialTimeout: 200 * time.Millisecond, ReadTimeout: 200 * time.Millisecond, Password: "secret"}
-	wrong, none, secure, strange := through, through, through, through
+	wrong, none, secure, strange, closed := through, through, through, through, through
 	wrong.Password, none.Password = "EXAMPLE-TOKEN-NOT-REAL", ""
 	secure.TLS = &redisstore.TLS{}
 	strange.Addrs = []string{"redis.invalid:6379"}
+	closed.Addrs = []string{protected(t)}
 	for name, c := range map[string]struct {
 		to    redisstore.Server
 		fault faultproxy.Fault
@@ -220,6 +222,7 @@ func TestUnreachable(t *testing.T) {
 		"nobody":         {through, faultproxy.Fault{Refuse: true}, "refuses connections"},
 		"reset":          {through, faultproxy.Fault{Reset: true}, "closes the connection"},
 		"hangs":          {through, faultproxy.BlackHole(), "does not answer in time"},
+		"protected":      {closed, faultproxy.Pass(), "refuses connections from other machines|closes the connection"},
 	} {
 		proxy.Set(c.fault)
 		_, err := open(t, c.to).Fitness(t.Context())
@@ -229,7 +232,35 @@ func TestUnreachable(t *testing.T) {
 		require.NotEmpty(t, p.Mend, name)
 		require.NotContains(t, p.What+p.Why+p.Mend, "EXAMPLE-TOKEN", name)
 		require.True(t, p.Unfit)
+		if name == "protected" {
+			require.Contains(t, p.Mend, "protected-mode")
+		}
 	}
+}
+
+// protected is an address where every connection ends as at a Redis in protected mode, which a client on the same machine
+// does not get to see: told so, unasked, and closed at once.
+func protected(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte("-DENIED Redis is running in protected mode\r\n")) // whoever has gone already needs no answer
+			_ = c.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		require.NoError(t, l.Close())
+		<-done
+	})
+	return l.Addr().String()
 }
 
 // Redis that cannot write to its disk, that is nearly full, and that has no place for our connections.

@@ -44,7 +44,7 @@ func refusal(reply redis.Error) (what, mend string) {
 		"NOAUTH":    {"wants a password", "Set redis.password-file, and redis.username for an ACL user"},
 		"WRONGPASS": {"refuses the password", "Mend redis.username, redis.password-file"},
 		"LOADING":   {"is loading its data and answers later", "Wait for it"},
-		"DENIED":    {"refuses connections from other machines (protected mode)", "Give it a password, or bind it to an address that only the sidecar reaches"},
+		"DENIED":    {"refuses connections from other machines (protected mode)", "Give it a password, or set its protected-mode to no where only the sidecar reaches it"},
 	} {
 		if redis.HasErrorPrefix(reply, prefix) {
 			return t[0], t[1]
@@ -80,8 +80,10 @@ func brokenConnection(err error) (what, mend string) {
 		return "does not speak TLS, and redis.tls.enabled is true", "Set redis.tls.enabled: false, or the port of Redis that has TLS"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refuses connections: nobody listens there", "Start Redis, or mend redis.addr"
-	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
-		return "closes the connection", "If it wants TLS set redis.tls.enabled: true; else its log has the reason"
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		// One in protected mode says so, but is gone before the client has asked anything: seldom is it read.
+		return "closes the connection", "If it wants TLS set redis.tls.enabled: true; if it has no password its protected-mode keeps other machines out: " +
+			"give it one; else its log has the reason"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "does not answer in time", "Look whether it hangs, whether it speaks TLS where redis.tls.enabled is true, and at the firewalls between"
 	}

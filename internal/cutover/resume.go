@@ -182,7 +182,7 @@ func (f Found) first(now time.Time) (Resumption, error) {
 	case f.LegacyRecords > 0:
 		return Resumption{}, guard("a first start in mode %s: atlantis.db holds %d records that the enhanced store lacks. Start in mode shadow, and change the mode when it is ready", a.Mode, f.LegacyRecords)
 	case !f.Joined:
-		return Resumption{}, &Refusal{CodeUnreachable, fmt.Sprintf("a first start in mode %s needs the enhanced store: %v", a.Mode, f.JoinErr)}
+		return Resumption{}, &Refusal{CodeUnreachable, fmt.Sprintf("a first start in mode %s needs the enhanced store: %v; start it first, or start in mode shadow, and change the mode when it is ready", a.Mode, f.JoinErr)}
 	case !f.Founded:
 		return Resumption{}, guard("a first start in mode %s: the enhanced store is not empty. Start in mode shadow, or configure another redis.key-prefix", a.Mode)
 	}

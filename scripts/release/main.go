@@ -28,7 +28,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.version, "version", "dev", "what the binaries say they are")
-	flag.StringVar(&o.revision, "revision", "", "commit, for the label of the image")
+	flag.StringVar(&o.revision, "revision", "", "commit, for the binaries and the label of the image")
 	flag.StringVar(&o.out, "out", "dist", "directory to write to; it must not exist")
 	flag.StringVar(&o.certificates, "certificates", "/etc/ssl/certs/ca-certificates.crt", "PEM file with the authorities that the image trusts")
 	flag.Parse()
@@ -81,7 +81,7 @@ func (o options) target(system, arch string, sums *strings.Builder) ([]byte, err
 	defer func() { _ = os.RemoveAll(dir) }() // of this process alone
 	path := filepath.Join(dir, "lock-sidecar")
 	// The same flags as in the Dockerfile.
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+o.version, "-o", path, "./cmd/lock-sidecar")
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+o.version+" -X main.revision="+o.revision, "-o", path, "./cmd/lock-sidecar")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+system, "GOARCH="+arch)
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {

@@ -91,13 +91,29 @@ func (c *container) put(file release.File) {
 	require.NoError(c.t, os.Chown(path, file.UID, file.GID))
 }
 
-// start runs the entry point with arguments.
+// start runs the entry point with arguments. serve is the first process of a PID namespace, as in a container.
 func (c *container) start(args ...string) *process.Process {
 	c.t.Helper()
 	cmd := exec.Command("/lock-sidecar", args...)
 	cmd.Env, cmd.Dir = c.env, "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: c.root, Credential: &syscall.Credential{Uid: c.uid, Gid: c.gid}}
+	if args[0] == "serve" {
+		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID
+	}
 	return process.Start(c.t, cmd)
+}
+
+// hook runs a verb to its end among the processes of serve, with which it is killed.
+func (c *container) hook(serve *process.Process, args ...string) (output string, code int) {
+	c.t.Helper()
+	cmd := exec.Command("nsenter", append([]string{"--target", strconv.Itoa(serve.PID()), "--pid", sidecar.Binary(c.t)}, args...)...)
+	cmd.Env, cmd.Dir = c.env, c.root
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	p := process.Start(c.t, cmd)
+	code, err := p.Wait(ctx)
+	require.NoError(c.t, err)
+	return p.Output(), code
 }
 
 // exec runs a verb, as kubelet's exec probes and hooks do, to its end.
@@ -157,8 +173,8 @@ func TestTheImageWorksAsAtlantisUserOnAReadOnlyRoot(t *testing.T) {
 	serve = c.start("serve")
 	_, code = c.exec("wait", "--timeout", "15s")
 	require.Zero(t, code, serve.Output())
-	output, code = c.exec("shutdown", "--after", atlantisGone(t))
-	require.Zero(t, code, output)
+	output, code = c.hook(serve, "shutdown", "--after", atlantisGone(t))
+	require.Zero(t, code, "kubelet tells of a hook that did not end well: %s", output)
 	code, err = serve.Wait(ctx)
 	require.NoError(t, err)
 	require.Zero(t, code, serve.Output())

@@ -54,6 +54,7 @@ func TestComposeFile(t *testing.T) {
 	redis := strings.Join(project.Services["redis"].Command, " ")
 	require.Contains(t, redis, "--appendonly yes")
 	require.Contains(t, redis, "--maxmemory-policy noeviction")
+	require.Contains(t, redis, "--protected-mode no") // else a Redis without a password lets nobody in
 }
 
 func environmentOf(service types.ServiceConfig) map[string]string {
