@@ -4,6 +4,9 @@ package atlantis_test
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,7 +14,7 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/client"
 )
 
-// "locks unlock" takes a lock away through Atlantis itself: it is gone from Atlantis's page and from both stores, and the
+// "locks unlock" takes a lock away through Atlantis itself: its plan goes too, it is gone from the page and both stores, and the
 // next pull request gets it.
 func TestAnUnlockGoesThroughAtlantis(t *testing.T) {
 	for _, mode := range []string{"shadow", "primary"} {
@@ -23,6 +26,7 @@ func TestAnUnlockGoesThroughAtlantis(t *testing.T) {
 			r.sidecar.Stop()
 			r.startSidecar("--atlantis-url", r.atlantis.URL)
 
+			require.NotEmpty(t, r.plans(), "a plan that can be applied")
 			stdout, stderr, code := r.sidecar.Verb("locks", "list", "--json")
 			require.Zero(t, code, stderr)
 			var list client.LockList
@@ -34,9 +38,26 @@ func TestAnUnlockGoesThroughAtlantis(t *testing.T) {
 			require.Zero(t, code, "%s%s", stdout, stderr)
 			require.NotContains(t, stdout, "warning")
 			require.Zero(t, r.holder(c.Repo(), c.dir))
+			require.Empty(t, r.plans(), "the plan went with its lock")
 			r.requireEqual(mode)
 			next := r.mustOpen(r.infra, "stuck")
 			r.requirePlanned(next)
 		})
 	}
+}
+
+// plans are the files of Atlantis's working directory that can be applied.
+func (r *rig) plans() (plans []string) {
+	r.t.Helper()
+	err := filepath.WalkDir(filepath.Join(r.dir, "repos"), func(path string, _ fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if filepath.Ext(path) == ".tfplan" {
+			plans = append(plans, path)
+		}
+		return err
+	})
+	require.NoError(r.t, err)
+	return plans
 }
