@@ -16,7 +16,7 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/test/sidecar"
 )
 
-const patience = 20 * time.Second
+const patience = 40 * time.Second
 
 // While the disk cannot sync, no write is answered with OK; afterwards writes work again, and nothing answered is lost.
 func TestFailingFsyncIsNeverAnsweredWithOK(t *testing.T) {

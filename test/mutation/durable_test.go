@@ -36,12 +36,12 @@ func ofDurability() []mutation {
 		{
 			name: "a file is replaced before its content is synced",
 			file: "internal/durable/durable.go", old: "err = errors.Join(err, f.Sync(), f.Close()); err == nil {\n		err = os.Rename", new: "err = errors.Join(err, f.Close()); err == nil {\n		err = os.Rename",
-			pkg: "./test/e2e", tags: "e2e",
+			pkg: "./test/e2e", run: "TestSmallFilesReachTheDiskInOrder", tags: "e2e",
 		},
 		{
 			name: "a mark that was taken away comes back after a crash",
 			file: "internal/durable/durable.go", old: "	err := SyncDir(filepath.Dir(path))\n	if errors.Is", new: "	var err error\n	if errors.Is",
-			pkg: "./test/e2e", tags: "e2e",
+			pkg: "./test/e2e", run: "TestSmallFilesReachTheDiskInOrder", tags: "e2e",
 		},
 		{
 			name: "the embedded store says OK before its commit",
