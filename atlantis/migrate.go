@@ -1,7 +1,9 @@
 package atlantis
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -81,6 +83,16 @@ func (h *Handler) rename(ctx context.Context, r locking.Record, to locking.Key) 
 		locking.Delete(r.Key, locking.AtVersion(r.Version)),
 		locking.Put(to, r.Value, locking.Absent()),
 	})
+	if err == nil && !out[0].Applied && !out[1].Refused { // it was begun anew, and another store answers, or has taken it back
+		now, err := h.store.Get(ctx, r.Key)
+		if err == nil && bytes.Equal(now.Value, r.Value) && now.Version != r.Version {
+			return h.rename(ctx, now, to)
+		}
+		if errors.Is(err, locking.ErrNotFound) {
+			err = nil
+		}
+		return false, err
+	}
 	if err != nil || !out[1].Refused {
 		return err == nil && out[0].Applied, err
 	}

@@ -2,9 +2,11 @@ package atlantis_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -125,4 +127,31 @@ func TestARenameNeverCostsALock(t *testing.T) {
 	require.ElementsMatch(t, []string{newFlat, oldNested, newNested, newNamed, "pr/acme/infra/elsewhere/default", "pr/acme/infra/junk/default"}, keysOf(t, store))
 	require.Contains(t, r.log.String(), `old lock kept: another pull request holds its new key: held_by="pull #5 of acme/infra"`)
 	require.NotEqual(t, redis.Nil, r.client().Get(t.Context(), oldNested).Err())
+}
+
+// takesBack is a store that, when asked to make several changes, takes them back once, as it does with a call for which it
+// had no answer: the records are the same, under other versions.
+type takesBack struct {
+	locking.Store
+	once sync.Once
+}
+
+func (s *takesBack) Apply(ctx context.Context, changes []locking.Change) ([]locking.Outcome, error) {
+	if len(changes) > 1 {
+		s.once.Do(func() {
+			r, _ := s.Store.Get(ctx, changes[0].Key)
+			_, _ = s.Store.Apply(ctx, []locking.Change{locking.Delete(r.Key, locking.Any())})
+			_, _ = s.Store.Apply(ctx, []locking.Change{locking.Put(r.Key, r.Value, locking.Absent())})
+		})
+	}
+	return s.Store.Apply(ctx, changes)
+}
+
+// A rename that was taken back because it had no answer is made all the same: Atlantis would not find the lock, and
+// another pull request take it.
+func TestARenameThatIsBegunAnewIsMade(t *testing.T) {
+	store := oldStore(t)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	boot(t, newRigBefore(t, &takesBack{Store: store}).addr, "hello 3", "ping", "keys pr/*")
+	require.ElementsMatch(t, []string{newFlat, newNested, newNamed}, keysOf(t, store))
 }

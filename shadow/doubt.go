@@ -43,18 +43,19 @@ func (r *Router) LegacyLacks() (n int) {
 		n++
 	}
 	for _, key := range r.ToLegacy.Dirty() {
-		if !r.inDoubt(key) {
+		if !r.inDoubt(key) || r.ToLegacy.differs(key) {
 			n++
 		}
 	}
 	return n
 }
 
+// setDoubt notes that nobody knows what came of one call, which had these keys.
 func (r *Router) setDoubt(keys []locking.Key) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, key := range keys {
-		r.doubt[key] = struct{}{}
+		r.doubt[key] = keys
 	}
 }
 
@@ -65,8 +66,12 @@ func (r *Router) setDoubt(keys []locking.Key) {
 func (r *Router) Settle(ctx context.Context, answers bool) error {
 	r.mu.Lock()
 	doubt := make([]locking.Key, 0, len(r.doubt))
-	for key := range r.doubt {
+	var calls [][]locking.Key
+	for key, call := range r.doubt {
 		doubt = append(doubt, key)
+		if call[0] == key {
+			calls = append(calls, call)
+		}
 	}
 	r.mu.Unlock()
 	if len(doubt) == 0 {
@@ -76,7 +81,7 @@ func (r *Router) Settle(ctx context.Context, answers bool) error {
 		whole, _ := r.Standby.Whole()
 		exact := whole && !r.ToLegacy.owes(doubt)
 		r.ToLegacy.lost(doubt)
-		err := r.settleDoubt(ctx, doubt, exact)
+		err := r.settleDoubt(ctx, calls, exact)
 		if errors.Is(err, ErrUnsettled) {
 			return err
 		} else if err == nil {
@@ -93,69 +98,77 @@ func (r *Router) Settle(ctx context.Context, answers bool) error {
 	return nil
 }
 
-// settleDoubt brings legacy what the enhanced store made of changes for which it
-// has not answered, of all of them at once: commands are held meanwhile. Nobody
-// else touches their keys. Where legacy has exactly what was answered before, these
-// changes are taken back first.
-func (r *Router) settleDoubt(ctx context.Context, doubt []locking.Key, exact bool) error {
+// settleDoubt brings legacy what the enhanced store made of calls for which it has
+// not answered, of all of them at once: commands are held meanwhile. Nobody else
+// touches their keys. Where legacy has exactly what was answered before, these calls
+// are taken back first.
+func (r *Router) settleDoubt(ctx context.Context, calls [][]locking.Key, exact bool) error {
 	bounded, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
-	errs := make([]error, len(doubt))
+	errs := make([]error, len(calls))
 	var all sync.WaitGroup
-	for i, key := range doubt {
-		all.Go(func() { errs[i] = r.settleKey(ctx, bounded, key, exact) })
+	for i, keys := range calls {
+		all.Go(func() { errs[i] = r.settleCall(ctx, bounded, keys, exact) })
 	}
 	all.Wait()
 	return errors.Join(errs...)
 }
 
-// settleKey is settleDoubt for one key. Only bounded ends with what legacy has: the
-// enhanced store has a time of its own, whoever kept the key busy before.
-func (r *Router) settleKey(ctx, bounded context.Context, key locking.Key, exact bool) error {
-	release, err := r.order.hold(bounded, key)
+// settleCall is settleDoubt for the keys of one call. Only bounded ends with what
+// legacy has: the enhanced store has a time of its own, whoever kept the keys busy
+// before.
+func (r *Router) settleCall(ctx, bounded context.Context, keys []locking.Key, exact bool) error {
+	release, err := r.order.hold(bounded, keys...)
 	if err != nil {
 		return err
 	}
 	if exact {
-		if err := r.takeBack(ctx, bounded, key); err != nil {
+		if err := r.takeBack(ctx, bounded, keys); err != nil {
 			release()
 			return fmt.Errorf("%w: %w", ErrUnsettled, err)
 		}
 	}
 	reading, cancel := context.WithTimeout(ctx, settleBudget)
 	defer cancel()
-	tasks, err := r.queueHeld(reading, LegacySide, []locking.Key{key}, task{kind: taskEqualize, call: locking.Call{Op: string(compare.Reconcile)}}, release)
+	tasks, err := r.queueHeld(reading, LegacySide, keys, task{kind: taskEqualize, call: locking.Call{Op: string(compare.Reconcile)}}, release)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnsettled, err)
 	}
 	return await(bounded, tasks).err
 }
 
-// takeBack makes the enhanced store's record of a key that is held what legacy
-// has. Whoever sent the change that was not answered begins anew, and must not
-// meet it: a release that had been made would say that there was nothing to
+// takeBack makes the enhanced store's records of the keys of one call, which are
+// held, what legacy has: all of them or none, since half of a lock's move to another
+// key is none or two. Whoever sent the call that was not answered begins anew, and
+// must not meet it: a release that had been made would say that there was nothing to
 // release, and Atlantis keep the plan. Nobody was given anything on its account.
 // What somebody else has written is not taken back.
-func (r *Router) takeBack(ctx, bounded context.Context, key locking.Key) error {
-	answered, err := getOrNone(bounded, r.Legacy, key)
-	if err != nil {
-		return nil // legacy gets what is there, or is not whole
-	}
+func (r *Router) takeBack(ctx, bounded context.Context, keys []locking.Key) error {
 	asking, cancel := context.WithTimeout(ctx, settleBudget)
 	defer cancel()
-	made, err := getOrNone(asking, r.Enhanced, key)
-	if err != nil || made.Foreign || made.Exists() == answered.Exists() && bytes.Equal(made.Value, answered.Value) {
-		return err
+	var changes []locking.Change
+	for _, key := range keys {
+		answered, err := getOrNone(bounded, r.Legacy, key)
+		if err != nil {
+			return nil // legacy gets what is there, or is not whole
+		}
+		made, err := getOrNone(asking, r.Enhanced, key)
+		if err != nil || made.Foreign {
+			return err
+		}
+		if made.Exists() == answered.Exists() && bytes.Equal(made.Value, answered.Value) {
+			continue
+		}
+		change := locking.Delete(key, locking.AtVersion(made.Version))
+		if answered.Exists() {
+			change = locking.Put(key, answered.Value, locking.AtVersion(made.Version))
+		}
+		changes = append(changes, change)
 	}
-	is := locking.Absent()
-	if made.Exists() {
-		is = locking.AtVersion(made.Version)
+	if len(changes) == 0 {
+		return nil
 	}
-	change := locking.Delete(key, is)
-	if answered.Exists() {
-		change = locking.Put(key, answered.Value, is)
-	}
-	_, err = r.Enhanced.Apply(asking, []locking.Change{change})
+	_, err := r.Enhanced.Apply(asking, changes)
 	return err
 }
 

@@ -378,3 +378,31 @@ func TestWhatIsInDoubtIsSettledInTime(t *testing.T) {
 		})
 	}
 }
+
+// A lock that is moved to another key in one call is under one of both, whatever becomes of a call that was not
+// answered: it is taken back as a whole, or not at all.
+func TestACallWithoutAnAnswerIsTakenBackAsAWhole(t *testing.T) {
+	for applies := range 3 { // that succeed, of those that take it back
+		d := newPrimary(t)
+		require.True(t, d.acquire(near(1), 1))
+		d.failed = func(ctx context.Context, _ uint64, _ error) error {
+			var done atomic.Int32
+			d.enhanced.set(func(op string) (before, after error) {
+				if op == "apply" && int(done.Add(1)) > applies {
+					return errAway, nil
+				}
+				return nil, nil
+			})
+			_ = d.router.Settle(ctx, true)
+			return errAway // legacy cannot take over
+		}
+		d.enhanced.set(func(string) (before, after error) { return nil, locking.ErrUnknownResult })
+		_, err := d.try("migrate", locking.Put(near(2), lock(1), locking.Absent()), locking.Delete(near(1), locking.SameBytes(lock(1))))
+		require.ErrorIs(t, err, errAway)
+		d.enhanced.set(nil)
+		require.NoError(t, d.router.Settle(t.Context(), true))
+		d.heal()
+		require.Len(t, contents(t, d.enhanced.Store), 1)
+		d.equal()
+	}
+}

@@ -204,6 +204,14 @@ func (f *Follower) lacks(key locking.Key) bool {
 	return stained || dirty
 }
 
+// differs reports whether a comparison has shown the follower to have another record
+// of the key than the authority, and it was not made equal since.
+func (f *Follower) differs(key locking.Key) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dirt.keys[key].why == healing
+}
+
 // owes reports whether the follower lacks a change of any of the keys, or has it
 // still to make.
 func (f *Follower) owes(keys []locking.Key) bool {

@@ -192,6 +192,26 @@ func TestAFreezeWaitsForTakesThatAreUnderWay(t *testing.T) {
 	})
 }
 
+// A take that is begun anew began before a freeze that came meanwhile: the freeze waits for what becomes of it.
+func TestAFreezeWaitsForATakeThatIsBegunAnew(t *testing.T) {
+	d := newPrimary(t)
+	d.router.Freezes = openFreezes(t, t.TempDir())
+	require.NoError(t, d.standby.Alone("test")) // so that what was made stays
+	d.failed = func(ctx context.Context, _ uint64, _ error) error {
+		d.enhanced.set(nil)
+		require.NoError(t, d.router.Settle(ctx, true))
+		over, cancel := context.WithCancel(ctx)
+		cancel()
+		_, err := d.router.Freezes.Add(over, "acme/*", "upgrade")
+		require.ErrorIs(t, err, shadow.ErrUndecided)
+		return nil
+	}
+	d.enhanced.set(func(string) (before, after error) { return nil, locking.ErrUnknownResult })
+	require.True(t, d.acquire(key(1), 12))
+	_, err := d.router.Freezes.Add(t.Context(), "acme/*", "upgrade")
+	require.NoError(t, err, "it is decided")
+}
+
 // Freezes are known after a restart, in their order; to freeze or lift again changes nothing but the reason.
 func TestFreezesSurviveARestart(t *testing.T) {
 	dir := t.TempDir()

@@ -70,8 +70,8 @@ type Router struct {
 	kinds              sync.Map // of compare.Operation that was sent
 
 	mu      sync.Mutex
-	unknown map[locking.Key]struct{} // what legacy did to them, as the authority, may still be under way
-	doubt   map[locking.Key]struct{} // what the enhanced store did to them is not in legacy
+	unknown map[locking.Key]struct{}      // what legacy did to them, as the authority, may still be under way
+	doubt   map[locking.Key][]locking.Key // what the enhanced store did to them, in one call with these, is not in legacy
 }
 
 var _ locking.Store = (*Router)(nil)
@@ -83,7 +83,7 @@ func NewRouter(o RouterOptions) *Router {
 	}
 	return &Router{
 		RouterOptions: o, gate: newGate(o.Assignment), order: newOrder(), now: time.Now,
-		unknown: map[locking.Key]struct{}{}, doubt: map[locking.Key]struct{}{},
+		unknown: map[locking.Key]struct{}{}, doubt: map[locking.Key][]locking.Key{},
 	}
 }
 
@@ -148,6 +148,8 @@ func (r *Router) Apply(ctx context.Context, changes []locking.Change) (outcomes 
 	if err := locking.CheckBatch(changes); err != nil {
 		return nil, err
 	}
+	freezes, end := r.taking(ctx, changes)
+	defer end()
 	routes := routesOf(keysOf(changes))
 	err = r.run(ctx, routes, func(a Assignment) error {
 		side := a.Authority(routes[0])
@@ -157,7 +159,7 @@ func (r *Router) Apply(ctx context.Context, changes []locking.Change) (outcomes 
 			}
 		}
 		began := r.now()
-		outcomes, err = r.change(ctx, a, untagged(changes, a.Epoch))
+		outcomes, err = r.change(ctx, a, freezes, untagged(changes, a.Epoch))
 		trace(r.Logger, side, locking.CallOf(ctx), r.now().Sub(began), err)
 		for i := range outcomes {
 			outcomes[i].Before = tagged(outcomes[i].Before, a.Epoch)

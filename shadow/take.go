@@ -9,14 +9,18 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/locking"
 )
 
+// taking returns the freezes under which a command begins, if it may take a lock. End
+// must be called when it has ended, however often it was begun anew.
+func (r *Router) taking(ctx context.Context, changes []locking.Change) (freezes []Freeze, end func()) {
+	if r.Freezes == nil || !takes(ctx, changes) {
+		return nil, func() {}
+	}
+	return r.Freezes.begin()
+}
+
 // change makes changes at the authority, unless one of them would give a lock that
 // is frozen to a new holder.
-func (r *Router) change(ctx context.Context, a Assignment, changes []locking.Change) ([]locking.Outcome, error) {
-	if r.Freezes == nil || !takes(ctx, changes) {
-		return r.applyAt(ctx, a, changes)
-	}
-	freezes, end := r.Freezes.begin()
-	defer end()
+func (r *Router) change(ctx context.Context, a Assignment, freezes []Freeze, changes []locking.Change) ([]locking.Outcome, error) {
 	refusals := refusalsOf(freezes, changes)
 	if refusals == nil {
 		return r.applyAt(ctx, a, changes)

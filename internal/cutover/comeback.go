@@ -175,11 +175,11 @@ func (k *Keeper) demote(ctx context.Context, a shadow.Assignment) bool {
 	if err := k.Router.Conflicts.Drop(); err != nil {
 		k.Logger.Warn("conflicts not dropped", "error", err)
 	}
+	_ = k.Enhanced.SetDurable(ctx, false) // first: a flip may begin right after, and want it durable
 	k.Router.Assign(next, nil)
 	k.setUnkept(true)
 	k.trust()
 	_ = k.Router.Standby.Off("legacy answers")
-	_ = k.Enhanced.SetDurable(ctx, false)
 	k.metrics.lost.Inc()
 	k.Logger.Error("the enhanced store is not the one it was: the mode is shadow until it has proved itself", "was", Describe(a), "store_id", state.StoreID)
 	k.act("demote", Itself, next.Reason, a, next, "")
@@ -220,6 +220,7 @@ func (k *Keeper) revive(ctx context.Context) {
 	k.downSince = time.Time{}
 	k.mu.Unlock()
 	k.Router.Assign(a, nil)
+	k.trust() // what it has answers, whoever wrote it
 	k.Logger.Info("enhanced store answers again")
 	k.act("revive", Itself, "the enhanced store answers again", a, a, "")
 	k.Reconciler.Look()
@@ -246,18 +247,17 @@ func (k *Keeper) rejoin(ctx context.Context, a shadow.Assignment) error {
 		if err := k.Reconciler.Join(bounded); err != nil {
 			return err
 		}
-		if err := k.Enhanced.SetDurable(ctx, true); err != nil {
-			return err
-		}
-		state := k.Reconciler.State()
-		if state.StoreID != a.StoreID {
+		if k.Reconciler.State().StoreID != a.StoreID {
 			return locking.ErrStoreLost
 		}
 		k.Router.ToLegacy.Suspect("the enhanced store was away at the start")
-		return k.Router.Standby.Alone("it is being made equal after a start")
-	}
-	if id := k.Reconciler.State().StoreID; id != a.StoreID {
+		if err := k.Router.Standby.Alone("it is being made equal after a start"); err != nil {
+			return err
+		}
+	} else if k.Reconciler.State().StoreID != a.StoreID {
 		return locking.ErrStoreLost
+	} else if err := k.probe(ctx); err != nil {
+		return err
 	}
-	return k.probe(ctx)
+	return k.Enhanced.SetDurable(ctx, true) // a try before may have got no further than the join
 }

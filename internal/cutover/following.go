@@ -60,7 +60,20 @@ func (k *Keeper) stopFollowing(ctx context.Context, p *passage) error {
 // operator says so.
 func (k *Keeper) giveUpEnhanced(ctx context.Context, p *passage) error {
 	return k.alone(ctx, p, func(ctx context.Context) error {
-		if err := k.keepLocally(ctx, p.to); err != nil {
+		// What legacy is being made equal to must not land after what it answers then.
+		began := false
+		err := k.Router.ToLegacy.Interrupt(ctx, func() (string, error) {
+			began = true
+			if err := k.keepLocally(ctx, p.to); err != nil {
+				return "", err
+			}
+			k.Router.ToLegacy.Forget()
+			return "", nil
+		})
+		switch {
+		case err != nil && !began:
+			return k.gaveUp(err)
+		case err != nil:
 			return err
 		}
 		k.toLegacy(p.to, "the enhanced store was given up")

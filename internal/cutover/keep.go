@@ -64,6 +64,9 @@ func (k *Keeper) makeSure(ctx context.Context) bool {
 		return false
 	}
 	defer leave()
+	if !k.isUnsure() { // somebody who had the turn before has kept another
+		return true
+	}
 	unsure, _ := k.Router.Assignment()
 	a := unsure
 	a.Epoch += 2

@@ -87,6 +87,7 @@ type Keeper struct {
 	began   time.Time     // of this process, on the monotonic clock
 	mark    taking        // of a take-over
 	taking  bool          // it was there at the start
+	took    atomic.Bool   // the store was taken over, and that is not dealt with
 	metrics *metrics
 
 	mu        sync.Mutex

@@ -257,7 +257,7 @@ func (k *Keeper) toLegacy(next shadow.Assignment, why string) {
 	_ = k.Router.Settle(context.Background(), false) // legacy answers: there is nothing to fail
 	k.setUnkept(true)
 	k.mu.Lock()
-	k.downSince = time.Time{}
+	k.downSince, k.unsure = time.Time{}, false // atlantis.db has just kept it
 	k.mu.Unlock()
 }
 

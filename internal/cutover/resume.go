@@ -144,18 +144,21 @@ func (f Found) lastKept() (last shadow.Assignment, ofStore bool, err error) {
 	if !f.Joined {
 		remote = shadow.Assignment{}
 	}
-	theirs := remote.Answers(shadow.EnhancedSide) // the truth of remote is in the enhanced store, at least in part
+	theirs := remote.Answers(shadow.EnhancedSide)                  // the truth of remote is in the enhanced store, at least in part
+	granted := f.TookOver && theirs && !local.Above(shadow.Shadow) // and by another sidecar
 	switch {
 	case remote.Epoch == 0:
 		return local, false, nil
 	case (local.Epoch == 0 || f.TookOver && !f.answeredBy(local)) && theirs && f.LegacyRecords > 0:
 		return last, false, guard("atlantis.db holds %d records and the enhanced store is in mode %s: both say who holds which lock. %s",
 			f.LegacyRecords, remote.Mode, chooseEither)
-	case local.Epoch == 0 && (remote.FallenBack || remote.Mode == shadow.Hybrid):
+	case local.Epoch == 0 && (remote.FallenBack || remote.Mode == shadow.Hybrid), granted && remote.Mode == shadow.Hybrid:
 		return last, false, guard("the enhanced store was used in mode %s with an atlantis.db that is gone, which was the truth at least in part. %s", remote.Mode, putItBack)
 	case remote.Epoch == local.Epoch && !remote.Same(local):
 		return last, false, guard("atlantis.db says mode %s and the enhanced store says mode %s, both under epoch %d. %s",
 			local.Mode, remote.Mode, local.Epoch, chooseEither)
+	case granted: // by a sidecar that has changed its mode less often, maybe, than this one, which has granted nothing
+		return remote, true, nil
 	case remote.Epoch <= local.Epoch:
 		return local, false, nil
 	case local.Above(shadow.Shadow) && local.StoreID != f.StoreID:

@@ -301,6 +301,9 @@ func judge(f cutover.Found, r cutover.Resumption) string {
 	if f.Joined && (f.Remote.Epoch > f.Local.Epoch || f.Guest) {
 		last, stale = f.Remote, true
 	}
+	if f.TookOver && f.LegacyRecords == 0 && f.Remote.Epoch > 0 && f.Remote.Answers(shadow.EnhancedSide) && !f.Local.Above(shadow.Shadow) {
+		last, stale = f.Remote, true // whoever had the store has granted, and this one has not
+	}
 	if f.PutBack != "" && !f.Guest {
 		if stale = true; f.Seen.Epoch > last.Epoch && (!f.TookOver || last.Epoch == 0) {
 			last = f.Seen

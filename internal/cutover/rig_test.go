@@ -122,6 +122,7 @@ func (r *rig) open() {
 			return func() { r.far.fails(nil) }
 		},
 	})
+	r.far.set(func(s *server) { s.check = r.keeper.Check })
 	r.stop = sync.OnceFunc(func() {
 		r.toEnhanced.Close()
 		r.toLegacy.Close()

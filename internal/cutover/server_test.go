@@ -33,6 +33,7 @@ type server struct {
 	probes   int
 	fault    func(ctx context.Context, op string) (before, after error)
 	foreign  func(locking.Record) bool
+	check    func(context.Context, enhanced.Store, enhanced.Joined) error // whether what was joined may be worked on; nil: yes
 }
 
 func newServer() *server { return &server{Store: locking.NewMemory(), id: "s1"} }
@@ -137,6 +138,17 @@ func (s *server) Join(ctx context.Context, _ enhanced.Known) (enhanced.Joined, e
 	if before, after := s.meet(ctx, "join"); before != nil || after != nil {
 		return enhanced.Joined{}, errors.Join(before, after)
 	}
+	j, err := s.join()
+	s.mu.Lock()
+	check := s.check
+	s.mu.Unlock()
+	if err == nil && check != nil {
+		err = check(ctx, s, j)
+	}
+	return j, err
+}
+
+func (s *server) join() (enhanced.Joined, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.theirs {

@@ -61,12 +61,9 @@ func (k *Keeper) Start(ctx context.Context) error {
 		k.act("refuse", Itself, r.Down, a, a, "commands are refused")
 	}
 	switch {
-	case f.Older && a.FallenBack:
+	case a.FallenBack && (f.Older || k.taking || f.TookOver): // with the store away too
 		k.Router.Distrust()
-	case !f.TookOver || down != nil:
-	case a.FallenBack:
-		k.Router.Distrust()
-	default:
+	case f.TookOver && down == nil:
 		k.trust()
 	}
 	k.Router.Assign(a, down)
@@ -115,6 +112,8 @@ func (k *Keeper) find(ctx context.Context) (Found, error) {
 		Foreign: k.Legacy.Opened().Foreign, PutBack: k.Legacy.PutBack(), Clean: k.Clean, FallbackOn: k.Fallback, Want: k.Want,
 		Whole: k.Whole.Is() && k.Legacy.Vouches(k.Whole.Position()),
 	}
+	k.taking = k.mark.is()
+	k.took.Store(k.taking)
 	document, err := k.Legacy.Mode()
 	if err == nil {
 		f.Local, err = shadow.DecodeAssignment(document)
@@ -155,7 +154,6 @@ func (k *Keeper) findEnhanced(ctx context.Context, f Found) (Found, error) {
 			return f, fmt.Errorf("take the mark away that legacy is whole: %w", err)
 		}
 	}
-	k.taking = k.mark.is()
 	if k.TakeOver && !k.taking {
 		if err := k.mark.set(); err != nil {
 			return f, err
@@ -173,6 +171,11 @@ func (k *Keeper) findEnhanced(ctx context.Context, f Found) (Found, error) {
 	if f.Clean && state.Ahead && f.Sole { // a stop in order knows all that one alone has written
 		f.Older, f.Clean, f.Whole = true, false, false
 		k.Logger.Warn("the enhanced store was written to since the last stop: the data directory is an older one that was put back, or a copy of it was used")
+		if f.Local.FallenBack { // the next start finds nothing that says so
+			if err := k.mark.set(); err != nil {
+				return f, err
+			}
+		}
 	}
 	reading, done := context.WithTimeout(ctx, patience) // to join may have taken all of its own
 	defer done()
@@ -215,6 +218,12 @@ func (k *Keeper) Check(ctx context.Context, store enhanced.Store, j enhanced.Joi
 	if !j.Owner && !(a.Shared && a.Answers(shadow.EnhancedSide)) {
 		return fmt.Errorf("%w, which has admitted this one: restart this sidecar, so that it asks that store as the owner does", locking.ErrNotOwner)
 	}
+	if j.TookOver {
+		k.took.Store(true)
+		if err := k.mark.set(); err != nil {
+			return err
+		}
+	}
 	document, err := store.Mode(ctx)
 	var kept shadow.Assignment
 	if err == nil {
@@ -226,6 +235,13 @@ func (k *Keeper) Check(ctx context.Context, store enhanced.Store, j enhanced.Joi
 	if kept.Epoch > a.Epoch || kept.Epoch == a.Epoch && !kept.Same(a) {
 		return fmt.Errorf("the enhanced store keeps mode %s of epoch %d, and atlantis.db %s of epoch %d: restart the sidecar, which decides what holds",
 			Describe(kept), kept.Epoch, Describe(a), a.Epoch)
+	}
+	if k.took.Load() && !a.Above(shadow.Shadow) {
+		if kept.Epoch > 0 && kept.Answers(shadow.EnhancedSide) {
+			return fmt.Errorf("the enhanced store was taken over, and has answered in mode %s: restart the sidecar, which decides what holds", Describe(kept))
+		}
+		k.trust() // legacy is the truth
+		return nil
 	}
 	return k.met(j.TookOver, a)
 }

@@ -55,6 +55,7 @@ func (k *Keeper) met(tookOver bool, a shadow.Assignment) error {
 // is the truth.
 func (k *Keeper) trust() {
 	k.Router.Trust()
+	k.took.Store(false)
 	if !k.mark.is() {
 		return
 	}

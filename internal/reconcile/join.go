@@ -123,6 +123,8 @@ func (r *Reconciler) meet(j enhanced.Joined, known Remembered) (lacks string) {
 	if r.Ledger.Totals().StoreID != j.StoreID {
 		r.Ledger.Reset(j.StoreID, cmp.Or(j.Lost, "a new store"))
 	}
-	r.remember()
+	if !first || j.Lost == "" { // else nobody knows yet whether the mode belongs to it
+		r.remember()
+	}
 	return lacks
 }

@@ -51,8 +51,12 @@ func (m Memory) Save(r Remembered) error {
 	return nil
 }
 
-// remember saves what is known of the store now.
+// remember saves what is known of the store now, unless the mode belongs to another
+// one: that must be known when it is back, or it would be taken for a strange one.
 func (r *Reconciler) remember() {
+	if a, _ := r.Router.Assignment(); a.StoreID != "" && a.StoreID != r.storeID {
+		return
+	}
 	now := Remembered{r.Store.Known(), r.filled}
 	if now == r.remembered {
 		return
