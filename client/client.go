@@ -210,7 +210,7 @@ func (c *Client) send(ctx context.Context, over *http.Client, method, path, toke
 	}
 	response, err := over.Do(request)
 	if err != nil {
-		return nil, &Unreachable{URL: c.URL(), Err: innermost(err)}
+		return nil, &Unreachable{URL: c.URL(), Err: innermost(err), Interrupted: ctx.Err() == context.Canceled}
 	}
 	return response, nil
 }

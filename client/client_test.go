@@ -131,6 +131,22 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	<-ended
 }
 
+// Whoever ends the wait by hand is told where to see what was done, and not to start a sidecar that runs.
+func TestACallThatIsInterruptedDoesNotAskForAStart(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	url := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		interrupt()
+		<-r.Context().Done()
+		close(ended)
+	})
+	err := connect(t, client.Options{URL: url}).Ready(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "`lock-sidecar audit` say what was done")
+	require.NotContains(t, err.Error(), "lock-sidecar serve")
+	<-ended
+}
+
 // A wrong or missing token says which file to look at.
 func TestUnauthorized(t *testing.T) {
 	url := serve(t, answering(http.StatusUnauthorized, `{"error":"x","hint":"y","code":"guard"}`))

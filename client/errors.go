@@ -15,9 +15,14 @@ import (
 type Unreachable struct {
 	URL string
 	Err error
+	// Interrupted: the caller ended the wait. What was asked for may have been done.
+	Interrupted bool
 }
 
 func (e *Unreachable) Error() string {
+	if e.Interrupted {
+		return fmt.Sprintf("no answer from %s yet: %v; `lock-sidecar status` and `lock-sidecar audit` say what was done", e.URL, e.Err)
+	}
 	return fmt.Sprintf("no answer from %s: %v; is the sidecar running? start it with `lock-sidecar serve` or set --admin",
 		e.URL, e.Err)
 }

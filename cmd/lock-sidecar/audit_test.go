@@ -129,3 +129,19 @@ func TestAnActThatCannotBeKeptIsDone(t *testing.T) {
 	require.Regexp(t, `\[ERROR\] shadow: act not kept in the audit log: act=mode actor=operator reason="an emergency" from=shadow to=legacy epoch=2 result=done .*error=`, p.Output())
 	require.Contains(t, done(t, p, "status"), "legacy")
 }
+
+// A repair that has no time to compare is not done, and nothing says otherwise.
+func TestARepairThatIsInterruptedIsNotDone(t *testing.T) {
+	server := redistest.Start(t)
+	p := sidecar.Start(t, sidecar.Options{Args: []string{"--redis-addr", server.Addr}})
+	fill(t, p)
+	_, stderr, code := p.Verb("backfill")
+	require.Zero(t, code, stderr)
+	server.Pause()
+	defer server.Resume()
+	_, _, code = p.Verb("repair", "--timeout", "100ms")
+	require.NotZero(t, code)
+	last := audited(t, p)[0]
+	require.Equal(t, "repair", last.Act)
+	require.True(t, strings.HasPrefix(last.Result, "not done: "), last.Result)
+}

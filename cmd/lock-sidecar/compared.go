@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/lock-sidecar/lock-sidecar/breaker"
@@ -38,7 +39,11 @@ func (m *mirror) describe(s *client.Status) {
 func (m *mirror) describeEnhanced(s *client.Status, a shadow.Assignment) {
 	state, backlog, totals := m.reconciler.State(), m.backlog(), m.ledger.Totals()
 	s.StoreID, s.SoleOwner = state.StoreID, state.Joined && state.Sole()
-	s.Enhanced = m.enhanced(state, backlog.Dirty == 0 && !backlog.All)
+	following := m.toEnhanced.Backlog() // what legacy lacks says nothing about the enhanced store
+	s.Enhanced = m.enhanced(state, following.Dirty == 0 && !following.All)
+	if s.Legacy.Error == "" && state.OfLegacy {
+		s.Legacy.Error = state.Err.Error()
+	}
 	s.Enhanced.Lost = int(state.Lost)
 	if byKind, known := m.census.Enhanced(); known && a.Answers(shadow.EnhancedSide) {
 		counts := countsOf(byKind)
@@ -74,7 +79,7 @@ func (m *mirror) enhanced(state reconcile.State, inStep bool) *client.Enhanced {
 		if guard.Err != nil {
 			e.Error = guard.Err.Error()
 		}
-	case state.Err != nil:
+	case state.Err != nil && !state.OfLegacy:
 		e.Error = state.Err.Error()
 	}
 	e.Healthy = e.Error == "" && e.AwaySince == nil && inStep
@@ -111,9 +116,20 @@ func (m *mirror) repair(ctx context.Context, dry bool) (client.Verdict, error) {
 	v, err := m.reconciler.Repair(ctx, dry)
 	verdict, err := m.verdict(ctx, v, err)
 	if err == nil && !dry && verdict.Verdict == client.VerdictDifferent {
-		verdict.Repaired = verdict.Different
+		verdict.Repaired = verdict.Different - m.undecided(v)
 	}
 	return verdict, err
+}
+
+// undecided counts the differences that are conflicts, which a repair leaves to
+// an operator.
+func (m *mirror) undecided(v reconcile.Verified) (n int) {
+	for _, c := range m.conflicts.List() {
+		if slices.ContainsFunc(v.Differing, func(d compare.Divergence) bool { return d.Record == c.Record }) {
+			n++
+		}
+	}
+	return n
 }
 
 // verdict tells a follower that cannot be reached, which is an error, from one

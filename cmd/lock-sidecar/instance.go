@@ -185,7 +185,11 @@ func (i *instance) Repair(ctx context.Context, dry bool) (client.Verdict, error)
 	}
 	v, err := m.repair(ctx, dry)
 	if !dry {
-		m.keep(audit.Entry{Act: "repair", Actor: audit.Operator, Result: outcomeText(err),
+		result := outcomeText(err)
+		if err == nil && v.Verdict == client.VerdictNone && v.Reason != "" {
+			result = "not done: " + v.Reason
+		}
+		m.keep(audit.Entry{Act: "repair", Actor: audit.Operator, Result: result,
 			Details: map[string]string{"compared": fmt.Sprint(v.Compared), "different": fmt.Sprint(v.Different), "repaired": fmt.Sprint(v.Repaired)}})
 	}
 	return v, err

@@ -38,6 +38,9 @@ func repairText(v client.Verdict, dry bool) string {
 	case dry:
 		return "would make equal to atlantis.db: " + thousands(v.Different) + " of " + comparedText(v.Compared) + "\n\n" + differencesTable(v)
 	}
-	return "made equal to atlantis.db: " + thousands(v.Repaired) + " of " + comparedText(v.Compared) +
-		"; the enhanced store had\n\n" + differencesTable(v)
+	text := "made equal to atlantis.db: " + thousands(v.Repaired) + " of " + comparedText(v.Compared)
+	if kept := v.Different - v.Repaired; kept > 0 {
+		text += "; " + plural(kept, "conflict", "conflicts") + " left as found: `lock-sidecar conflicts list`"
+	}
+	return text + "; the enhanced store had\n\n" + differencesTable(v)
 }

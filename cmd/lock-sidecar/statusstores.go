@@ -44,6 +44,8 @@ func standbyText(s client.Status) string {
 		text += "NOT WHOLE"
 		if s.Backfill.State == "running" {
 			text += ", catching up " + thousands(s.Backfill.Done) + "/" + thousands(s.Backfill.Total)
+		} else if s.Legacy.Error != "" {
+			text += ": " + s.Legacy.Error
 		}
 	default:
 		text += "whole"

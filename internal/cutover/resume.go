@@ -184,6 +184,8 @@ func (f Found) first(now time.Time) (Resumption, error) {
 	switch {
 	case f.LegacyRecords > 0:
 		return Resumption{}, guard("a first start in mode %s: atlantis.db holds %d records that the enhanced store lacks. Start in mode shadow, and change the mode when it is ready", a.Mode, f.LegacyRecords)
+	case errors.Is(f.JoinErr, locking.ErrNotOwner): // most likely the volume with the owner's id is gone
+		return Resumption{}, guard("a first start in mode %s: %v. In mode shadow every lock that this store holds would be free", a.Mode, f.JoinErr)
 	case !f.Joined:
 		return Resumption{}, &Refusal{CodeUnreachable, fmt.Sprintf("a first start in mode %s needs the enhanced store: %v; start it first, or start in mode shadow, and change the mode when it is ready", a.Mode, f.JoinErr)}
 	case !f.Founded:

@@ -104,6 +104,7 @@ func TestAStartGoesOnFromWhatItFinds(t *testing.T) {
 		"first start in primary":            {joined(in(shadow.Shadow, 0), newFile, emptied, want(shadow.Primary)), goesOn{mode: shadow.Primary, epoch: 1, whole: true, persisted: true}},
 		"first start in enhanced":           {joined(in(shadow.Shadow, 0), newFile, emptied, want(shadow.Enhanced)), goesOn{mode: shadow.Enhanced, epoch: 1, persisted: true}},
 		"first start in primary, away":      {joined(in(shadow.Shadow, 0), newFile, away, want(shadow.Primary)), goesOn{refusal: "needs the enhanced store", code: cutover.CodeUnreachable}},
+		"first start in primary, another's": {joined(in(shadow.Shadow, 0), newFile, notOurs, want(shadow.Primary)), goesOn{refusal: "would be free", code: cutover.CodeGuard}},
 		"first start in primary, records":   {joined(shadow.Assignment{}, emptied, want(shadow.Primary)), goesOn{refusal: "Start in mode shadow", code: cutover.CodeGuard}},
 		"first start in primary, old store": {joined(shadow.Assignment{}, newFile, want(shadow.Primary)), goesOn{refusal: "not empty", code: cutover.CodeGuard}},
 

@@ -67,6 +67,7 @@ func (k *Keeper) Start(ctx context.Context) error {
 		k.trust()
 	}
 	k.Router.Assign(a, down)
+	k.Reconciler.Remember() // not before: one that does not go on with this store needs what is known of the other
 	k.tell(a)
 	return nil
 }

@@ -52,9 +52,10 @@ func (m Memory) Save(r Remembered) error {
 }
 
 // remember saves what is known of the store now, unless the mode belongs to another
-// one: that must be known when it is back, or it would be taken for a strange one.
+// one, or is not decided: what is known of that must still be known when it is
+// back, or it would be taken for a strange one.
 func (r *Reconciler) remember() {
-	if a, _ := r.Router.Assignment(); a.StoreID != "" && a.StoreID != r.storeID {
+	if a, _ := r.Router.Assignment(); a.Epoch == 0 || a.StoreID != "" && a.StoreID != r.storeID {
 		return
 	}
 	now := Remembered{r.Store.Known(), r.filled}
@@ -69,7 +70,8 @@ func (r *Reconciler) remember() {
 	r.remembered = now
 }
 
-// Remember saves what is known of the follower's store, as at a clean stop.
+// Remember saves what is known of the follower's store, as once a start has decided
+// how to go on, and at a clean stop.
 func (r *Reconciler) Remember() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -111,6 +111,7 @@ type State struct {
 	Since    time.Time // when Joined last changed
 	StoreID  string
 	Err      error
+	OfLegacy bool // Err is why legacy could not be made equal: the enhanced store answers
 	Progress Progress
 	Lost     uint64 // how often the store was not the one it was
 	Owner    bool   // this sidecar owns the store
@@ -144,7 +145,7 @@ func (r *Reconciler) State() State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return State{
-		Joined: r.joined, Since: r.since, StoreID: r.storeID, Err: r.err, Progress: r.progress, Lost: r.lostN,
+		Joined: r.joined, Since: r.since, StoreID: r.storeID, Err: r.err, OfLegacy: errors.As(r.err, new(legacyError)), Progress: r.progress, Lost: r.lostN,
 		Founded: r.founded, Owner: r.last.Owner, Admitted: r.last.Admitted, TookOver: r.tookOver, Filled: r.filled && !r.filling, Ahead: r.ahead,
 	}
 }
@@ -199,15 +200,28 @@ func (r *Reconciler) step(ctx context.Context) (did bool, err error) {
 		}
 		switch b := f.Backlog(); {
 		case b.All:
-			return true, r.all(ctx, side, b)
+			return true, ofLegacy(side, r.all(ctx, side, b))
 		case b.Dirty > 0:
-			return true, r.catchUp(ctx, side, false)
+			return true, ofLegacy(side, r.catchUp(ctx, side, false))
 		}
 	}
 	if r.InStep != nil {
-		return false, r.InStep(ctx)
+		return false, ofLegacy(shadow.LegacySide, r.InStep(ctx))
 	}
 	return false, nil
+}
+
+// legacyError is why legacy could not be made equal, or counted as whole: the
+// enhanced store is not to blame.
+type legacyError struct{ error }
+
+func (e legacyError) Unwrap() error { return e.error }
+
+func ofLegacy(side shadow.Side, err error) error {
+	if err != nil && side == shadow.LegacySide {
+		return legacyError{err}
+	}
+	return err
 }
 
 // sides are both, in the order in which they are made equal.

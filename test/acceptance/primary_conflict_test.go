@@ -143,3 +143,22 @@ func TestAConflictSurvivesACrash(t *testing.T) {
 	requireEqual(t, p, healWithin)
 	requireRollback(t, p)
 }
+
+// A repair leaves a conflict as it is, and says so: nothing was made equal, in the answer and in the audit log.
+func TestARepairDoesNotClaimAConflict(t *testing.T) {
+	t.Parallel()
+	r := newOutageRig(t)
+	p := above(t, "primary", "", r.proxy.Addr)
+	require.NoError(t, p.Client(t).Set(t.Context(), oldLock, lockedWorld()[oldLock], 0).Err())
+	done(t, p, "fallback", "--reason", "acceptance test")
+	requireEqual(t, p, healWithin)
+	tamper(t, r.server, r.redis, oldLock, lockJSON("acme/infra", "old", 9), "9")
+
+	for range 2 {
+		text := done(t, p, "repair")
+		require.Contains(t, text, "made equal to atlantis.db: 0 of 1 record")
+		require.Contains(t, text, "1 conflict left as found: `lock-sidecar conflicts list`")
+	}
+	require.Len(t, conflictsOf(t, p), 1)
+	require.Contains(t, done(t, p, "audit", "-n", "1"), "repaired=0")
+}

@@ -159,6 +159,16 @@ func ofModes() []mutation {
 			pkg: "./internal/cutover", run: "TestAStartGoesOnFromWhatItFinds",
 		},
 		{
+			name: "a start on a wrong store forgets the right one",
+			file: "internal/reconcile/memory.go", old: "a.Epoch == 0 || a.StoreID != \"\" && a.StoreID != r.storeID", new: "a.Epoch > 1<<40",
+			pkg: "./test/acceptance", run: "TestAStartOnAnotherStoreDoesNotForgetTheRightOne",
+		},
+		{
+			name: "a first start above shadow on the store of another sidecar advises shadow",
+			file: "internal/cutover/resume.go", old: "	case errors.Is(f.JoinErr, locking.ErrNotOwner): // most likely", new: "	case false: // most likely",
+			pkg: "./internal/cutover", run: "TestAStartGoesOnFromWhatItFinds",
+		},
+		{
 			name: "a copy of atlantis.db that was put back is believed",
 			file: "legacy/putback.go", old: "if err != nil || !s.sighted || s.PutBack() != \"\" {", new: "if err != nil {",
 			pkg: "./legacy",
