@@ -63,9 +63,9 @@ func passesOf(name string) []int {
 		return append([]int{2, 4}, more(3, 5, 6, 7, 8, 9, 10)...)
 	case "reconcile": // the first may be before the process is ready, of this one the first two
 		if name == "reconcile-remembered" {
-			return append([]int{3}, more(4)...)
+			return append([]int{1, 3}, more(2, 4)...)
 		}
-		return append([]int{2}, more(3, 4)...)
+		return append([]int{1, 2}, more(3, 4)...)
 	case "conflict": // when it is found, when it is resolved
 		return append([]int{1}, more(2)...)
 	case "standby": // the first is at the start, before anything can be asked

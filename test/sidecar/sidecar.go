@@ -35,7 +35,8 @@ type Options struct {
 	DataDir string   // empty: a new directory that goes with the test
 	Args    []string // for serve, after the harness's own, which they override
 	Env     []string // KEY=value, added to the test's environment less its LOCK_SIDECAR_ variables
-	// Failpoints starts a binary that has the build tag failpoints; Env says which fail.
+	// Failpoints starts a binary that has the build tag failpoints; Env says which fail. The process may have ended when Start
+	// returns.
 	Failpoints bool
 	Wrapper    []string // a command to run the binary under, which must exec it: {"strace", "-D", "-f", …}
 	// Unready is for a serve that may have no store to answer from: Start does not wait for /readyz, only for /startupz.
@@ -88,9 +89,9 @@ func (p *Process) launch(binary string, options Options) bool {
 	argv = append(argv, options.Args...)
 	p.Process = process.Start(p.t, newCommand(p.t, argv, options.Env))
 	if options.Unready {
-		return p.await("/startupz")
+		return p.await("/startupz", options.Failpoints)
 	}
-	return p.await("/readyz")
+	return p.await("/readyz", options.Failpoints)
 }
 
 // newCommand prepares argv in a working directory of its own, so that no default path points into the checkout.
@@ -109,8 +110,8 @@ func newCommand(t testing.TB, argv, env []string) *exec.Cmd {
 	return cmd
 }
 
-// await waits until a health endpoint says 200 while the process runs.
-func (p *Process) await(path string) bool {
+// await waits until a health endpoint says 200 while the process runs, or until it has ended if it may.
+func (p *Process) await(path string, mayEnd bool) bool {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), startTimeout)
 	defer cancel()
@@ -121,6 +122,8 @@ func (p *Process) await(path string) bool {
 		switch {
 		case !p.Running() && strings.Contains(p.Output(), "address already in use"):
 			return false
+		case !p.Running() && mayEnd:
+			return true
 		case !p.Running():
 			p.t.Fatalf("lock-sidecar ended before it was ready:\n%s", p.Output())
 		case ready:
