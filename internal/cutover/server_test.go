@@ -159,6 +159,13 @@ func (s *server) join() (enhanced.Joined, error) {
 	return j, nil
 }
 
+// touched reports whether anybody has joined it.
+func (s *server) touched() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used
+}
+
 func (s *server) Probe(ctx context.Context) error {
 	s.set(func(s *server) { s.probes++ })
 	before, after := s.meet(ctx, "probe")

@@ -45,7 +45,7 @@ func TestAFirstStart(t *testing.T) {
 				require.Equal(t, uint64(1), r.now().Epoch)
 				require.True(t, r.kept().Same(r.now()))
 				require.Equal(t, mode == shadow.Hybrid || mode == shadow.Primary, r.whole.Is())
-				require.Equal(t, mode == shadow.Legacy, !r.far.used, "in mode legacy it is not touched")
+				require.Equal(t, mode == shadow.Legacy, !r.far.touched(), "in mode legacy it is not touched")
 				require.True(t, r.acquire(lockKey(1), 1))
 				r.settled()
 			})
