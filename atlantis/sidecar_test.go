@@ -12,16 +12,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/lock-sidecar/lock-sidecar/atlantis"
 	"github.com/lock-sidecar/lock-sidecar/internal/metrics"
 	"github.com/lock-sidecar/lock-sidecar/internal/resp"
 	"github.com/lock-sidecar/lock-sidecar/legacy"
 	"github.com/lock-sidecar/lock-sidecar/locking"
+	"github.com/lock-sidecar/lock-sidecar/test/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // secret is the token that the values of these tests contain, as Atlantis's do.
 const secret = "EXAMPLE-TOKEN-NOT-REAL"

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"github.com/lock-sidecar/lock-sidecar/enhanced"
@@ -16,10 +15,11 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/enhanced/redisstore"
 	"github.com/lock-sidecar/lock-sidecar/locking"
 	"github.com/lock-sidecar/lock-sidecar/locking/storetest"
+	"github.com/lock-sidecar/lock-sidecar/test/leak"
 	"github.com/lock-sidecar/lock-sidecar/test/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // The store in Redis does what the embedded one, its specification, does: the same random changes have the same
 // outcomes and leave the same state. Versions are each store's own; a condition on one means the same record in both.

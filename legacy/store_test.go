@@ -12,11 +12,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 	bolt "go.etcd.io/bbolt"
-	"go.uber.org/goleak"
 
 	"github.com/lock-sidecar/lock-sidecar/legacy"
 	"github.com/lock-sidecar/lock-sidecar/locking"
 	"github.com/lock-sidecar/lock-sidecar/locking/storetest"
+	"github.com/lock-sidecar/lock-sidecar/test/leak"
 )
 
 // holdVariable makes the test binary a process that holds the file it names.
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(holdVariable); path != "" {
 		os.Exit(hold(path))
 	}
-	goleak.VerifyTestMain(m)
+	leak.Main(m)
 }
 
 const (

@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/lock-sidecar/lock-sidecar/internal/atlantisapi"
+	"github.com/lock-sidecar/lock-sidecar/test/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // serve answers with h until the test ends.
 func serve(t *testing.T, h http.HandlerFunc) *atlantisapi.Client {

@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -24,9 +23,10 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/internal/metrics"
 	"github.com/lock-sidecar/lock-sidecar/internal/resp"
 	"github.com/lock-sidecar/lock-sidecar/locking"
+	"github.com/lock-sidecar/lock-sidecar/test/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // twin is the smallest sidecar in mode shadow: two stores in memory that do the
 // same, one after the other.

@@ -16,7 +16,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	bolt "go.etcd.io/bbolt"
-	"go.uber.org/goleak"
 
 	"github.com/lock-sidecar/lock-sidecar/client"
 	"github.com/lock-sidecar/lock-sidecar/enhanced/redisstore"
@@ -24,11 +23,12 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/internal/config"
 	"github.com/lock-sidecar/lock-sidecar/internal/doctor"
 	"github.com/lock-sidecar/lock-sidecar/legacy"
+	"github.com/lock-sidecar/lock-sidecar/test/leak"
 	"github.com/lock-sidecar/lock-sidecar/test/process"
 	"github.com/lock-sidecar/lock-sidecar/test/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // good is a configuration on which nothing is wrong, with a database.
 func good(t *testing.T) *config.Config {

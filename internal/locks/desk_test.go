@@ -14,16 +14,16 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/lock-sidecar/lock-sidecar/client"
 	"github.com/lock-sidecar/lock-sidecar/internal/atlantisapi"
 	"github.com/lock-sidecar/lock-sidecar/internal/audit"
 	"github.com/lock-sidecar/lock-sidecar/internal/locks"
 	"github.com/lock-sidecar/lock-sidecar/locking"
+	"github.com/lock-sidecar/lock-sidecar/test/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 const token = "EXAMPLE-TOKEN-NOT-REAL"
 

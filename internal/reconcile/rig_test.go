@@ -10,7 +10,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/lock-sidecar/lock-sidecar/breaker"
 	"github.com/lock-sidecar/lock-sidecar/compare"
@@ -19,9 +18,10 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/internal/reconcile"
 	"github.com/lock-sidecar/lock-sidecar/locking"
 	"github.com/lock-sidecar/lock-sidecar/shadow"
+	"github.com/lock-sidecar/lock-sidecar/test/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 const patience = 20 * time.Second
 

@@ -3,7 +3,7 @@ package resp_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/lock-sidecar/lock-sidecar/test/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }

@@ -10,15 +10,15 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/lock-sidecar/lock-sidecar/test/hostile"
+	"github.com/lock-sidecar/lock-sidecar/test/leak"
 	"github.com/lock-sidecar/lock-sidecar/test/sidecar"
 )
 
 func TestMain(m *testing.M) {
 	hostile.Main()
-	goleak.VerifyTestMain(m)
+	leak.Main(m)
 }
 
 const testdata = "../../testdata"

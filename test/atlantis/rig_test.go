@@ -13,16 +13,16 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/lock-sidecar/lock-sidecar/test/atlantis"
 	"github.com/lock-sidecar/lock-sidecar/test/faultproxy"
 	"github.com/lock-sidecar/lock-sidecar/test/gitea"
+	"github.com/lock-sidecar/lock-sidecar/test/leak"
 	"github.com/lock-sidecar/lock-sidecar/test/redistest"
 	"github.com/lock-sidecar/lock-sidecar/test/sidecar"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 const (
 	bot    = "atlantis"

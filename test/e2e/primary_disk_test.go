@@ -5,16 +5,12 @@ package e2e_test
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/lock-sidecar/lock-sidecar/test/process"
 	"github.com/lock-sidecar/lock-sidecar/test/redistest"
 	"github.com/lock-sidecar/lock-sidecar/test/sidecar"
 )
@@ -150,10 +146,8 @@ func TestAFailingFsyncUnderPrimary(t *testing.T) {
 			p := inPrimary(t, dir, []string{"--redis-addr", server.Addr})
 			w := newWriter(t, p)
 			require.NoError(t, w.write(t, 100))
-			fault := process.Start(t, exec.Command("strace", "-f", "-p", strconv.Itoa(p.PID()), "-o", "/dev/null",
-				"-e", "trace="+tc.calls, "-e", "inject="+tc.calls+":error=EIO"))
+			mend := failing(t, p, tc.calls, "")
 			if tc.refused {
-				require.Eventually(t, func() bool { return w.write(t, 100) != nil }, patience, 10*time.Millisecond, "strace has attached")
 				require.Error(t, w.write(t, 100))
 			} else {
 				awaitStandbyWriting(t, p, w)
@@ -162,9 +156,7 @@ func TestAFailingFsyncUnderPrimary(t *testing.T) {
 				}
 			}
 			w.requireServed(t)
-			require.NoError(t, fault.Signal(syscall.SIGINT))
-			_, err := fault.Wait(t.Context())
-			require.NoError(t, err)
+			mend()
 			awaitStandby(t, p, "disk well again", safePrimary)
 			require.NoError(t, w.write(t, 100))
 			w.requireServed(t)

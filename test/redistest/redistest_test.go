@@ -11,12 +11,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/lock-sidecar/lock-sidecar/test/leak"
 	"github.com/lock-sidecar/lock-sidecar/test/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 const patience = 10 * time.Second
 

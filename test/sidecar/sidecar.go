@@ -38,7 +38,7 @@ type Options struct {
 	// Failpoints starts a binary that has the build tag failpoints; Env says which fail. The process may have ended when Start
 	// returns.
 	Failpoints bool
-	Wrapper    []string // a command to run the binary under, which must exec it: {"strace", "-D", "-f", …}
+	Wrapper    []string // a command to run the binary under, which must exec it: {"sh", "-c", "ulimit …; exec \"$@\"", "sh"}
 	// Unready is for a serve that may have no store to answer from: Start does not wait for /readyz, only for /startupz.
 	Unready bool
 }

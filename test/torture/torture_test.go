@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
+
+	"github.com/lock-sidecar/lock-sidecar/test/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // settings of a run come from the environment; the Makefile names them.
 func settings(t *testing.T) (seed uint64, lasts time.Duration) {

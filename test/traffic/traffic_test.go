@@ -7,13 +7,13 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/lock-sidecar/lock-sidecar/test/leak"
 	"github.com/lock-sidecar/lock-sidecar/test/redistest"
 	"github.com/lock-sidecar/lock-sidecar/test/traffic"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 func contents(t *testing.T, c *redis.Client) map[string]string {
 	t.Helper()
