@@ -64,6 +64,9 @@ func (h *Handler) typeOf(ctx context.Context, args [][]byte, w *resp.Writer) {
 // read returns the record of a wire key, the zero Record if there is none.
 func (h *Handler) read(ctx context.Context, wire []byte) (locking.Key, locking.Record, error) {
 	key, err := locking.ParseKey(string(wire))
+	if err == nil {
+		err = h.renameLate(ctx, key)
+	}
 	if err != nil {
 		return key, locking.Record{}, err
 	}

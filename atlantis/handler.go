@@ -50,7 +50,8 @@ type Handler struct {
 	listed  *listings
 	scripts *script.Cache
 
-	commands atomic.Uint64
+	commands  atomic.Uint64
+	unrenamed atomic.Bool // there may be locks with old keys of which Atlantis believes that they have the present ones
 }
 
 var _ resp.Handler = (*Handler)(nil)
@@ -144,7 +145,7 @@ func (s *session) Do(ctx context.Context, args [][]byte, w *resp.Writer) {
 	if !s.working {
 		s.working = true
 		if isBootScan(s.conn.Prelude(), args) {
-			s.handler.renameOldKeys(ctx)
+			s.handler.unrenamed.Store(true) // which the listing ends
 		}
 	}
 	cmd.run(s.handler, ctx, args, w)

@@ -30,17 +30,23 @@ func isBootScan(prelude []string, args [][]byte) bool {
 
 // renameOldKeys gives every lock whose JSON proves that its key is in the
 // format before v0.40, pr/{repo}/{path}/{workspace}, the key of the format
-// since, which has the project's name behind it. Atlantis's own migration
+// since, which has the project's name behind it, if an Atlantis of v0.40 or later
+// has booted and that was not done yet. Atlantis's own migration
 // tells the formats apart by counting slashes and skips paths of more than one
 // segment; such a lock would not be found any more, and another pull request
-// could take it.
+// could take it. If Atlantis is told of an error it goes on all the same, and
+// asks no more: the next listing tries again.
 func (h *Handler) renameOldKeys(ctx context.Context) {
+	if !h.unrenamed.Load() {
+		return
+	}
+	ctx = asOurOwn(ctx)
 	all, err := h.records(ctx, locksUnder+"*")
 	if err != nil {
 		h.log.Error("old lock keys not renamed", "error", err)
 		return
 	}
-	renamed := 0
+	renamed, failed := 0, false
 	for _, r := range all {
 		to, ok := PresentKey(r)
 		if !ok {
@@ -49,6 +55,7 @@ func (h *Handler) renameOldKeys(ctx context.Context) {
 		gone, err := h.rename(ctx, r, to)
 		if err != nil {
 			h.log.Error("old lock key not renamed", "error", err)
+			failed = true
 		}
 		if gone {
 			renamed++
@@ -57,7 +64,44 @@ func (h *Handler) renameOldKeys(ctx context.Context) {
 	if renamed > 0 {
 		h.log.Info("lock keys from before Atlantis v0.40 renamed", "renamed", renamed)
 	}
+	if !failed {
+		h.unrenamed.Store(false)
+	}
 }
+
+// maxNameParts is how many segments of a key are tried as the name of a project,
+// in which Atlantis permits slashes.
+const maxNameParts = 16
+
+// renameLate gives the lock that is asked for by its present key that key, if it
+// should have it since a boot.
+func (h *Handler) renameLate(ctx context.Context, key locking.Key) error {
+	if !h.unrenamed.Load() || key.Kind() != locking.ProjectLock {
+		return nil
+	}
+	ctx = asOurOwn(ctx)
+	name := key.String()
+	for range maxNameParts {
+		name = name[:strings.LastIndexByte(name, '/')] // it begins with one
+		old, err := locking.ParseKey(name)
+		if err != nil {
+			return nil
+		}
+		r, err := h.store.Get(ctx, old)
+		if err != nil && !errors.Is(err, locking.ErrNotFound) {
+			return err
+		}
+		if to, ok := PresentKey(r); ok && to == key {
+			_, err := h.rename(ctx, r, to)
+			return err
+		}
+	}
+	return nil
+}
+
+// asOurOwn makes what is done for a command our own work, which is never frozen: no
+// lock gets another holder by it.
+func asOurOwn(ctx context.Context) context.Context { return locking.WithCall(ctx, locking.Call{}) }
 
 // PresentKey returns the key of the present format for a lock whose key is in
 // the one before v0.40, as its JSON proves, and false for any other record.

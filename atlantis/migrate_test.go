@@ -3,10 +3,14 @@ package atlantis_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"net"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -154,4 +158,92 @@ func TestARenameThatIsBegunAnewIsMade(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
 	boot(t, newRigBefore(t, &takesBack{Store: store}).addr, "hello 3", "ping", "keys pr/*")
 	require.ElementsMatch(t, []string{newFlat, newNested, newNamed}, keysOf(t, store))
+}
+
+// awayAtFirst is a store that answers nothing, or takes no changes, until it is told to.
+type awayAtFirst struct {
+	locking.Store
+	here    *atomic.Bool
+	listing bool // while it is away
+}
+
+func (s awayAtFirst) Scan(ctx context.Context, match locking.Pattern) iter.Seq2[locking.Record, error] {
+	if !s.listing && !s.here.Load() {
+		return func(yield func(locking.Record, error) bool) { yield(locking.Record{}, errAway) }
+	}
+	return s.Store.Scan(ctx, match)
+}
+
+func (s awayAtFirst) Apply(ctx context.Context, changes []locking.Change) ([]locking.Outcome, error) {
+	if !s.here.Load() {
+		return nil, errAway
+	}
+	return s.Store.Apply(ctx, changes)
+}
+
+var errAway = errors.New("away")
+
+// Atlantis goes on if its boot scan fails, and does not repeat it. A lock that could not be renamed by then is found under
+// its present key all the same, however one asks for it, and nobody else gets it; a freeze does not stand in its way.
+func TestALockThatCouldNotBeRenamedAtABootIsFound(t *testing.T) {
+	owner3 := lockOn("github.com", "acme/infra", "envs/prod/eks", "eks-prod", 3)
+	for name, ask := range map[string]func(c *redis.Client) error{
+		"get": func(c *redis.Client) error {
+			value, err := c.Get(context.Background(), newNamed).Result()
+			if err == nil && value != owner3 {
+				return errors.New("it is another one")
+			}
+			return err
+		},
+		"set": func(c *redis.Client) error {
+			err := c.Set(context.Background(), newNamed, lockOn("github.com", "acme/infra", "envs/prod/eks", "eks-prod", 9), 0).Err()
+			if err != nil && err.Error() == "LOCKED held by pull #3 of acme/infra" {
+				return nil
+			}
+			return fmt.Errorf("answered %w", err)
+		},
+		"script": func(c *redis.Client) error {
+			return c.Eval(context.Background(), `return redis.call("GET", KEYS[1])`, []string{newNamed}).Err()
+		},
+		"del": func(c *redis.Client) error {
+			if c.Del(context.Background(), newNamed).Val() != 1 {
+				return errors.New("nothing was removed")
+			}
+			return nil
+		},
+		"listing": func(c *redis.Client) error {
+			keys, _, err := c.Scan(context.Background(), 0, "pr*", 0).Result()
+			if !slices.Contains(keys, newNamed) {
+				return fmt.Errorf("listed %v, %v", keys, err)
+			}
+			return err
+		},
+	} {
+		for _, listing := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " ", listing), func(t *testing.T) {
+				store := oldStore(t)
+				t.Cleanup(func() { require.NoError(t, store.Close()) })
+				here := &atomic.Bool{}
+				r := newRigBefore(t, frozenFor{awayAtFirst{store, here, listing}})
+				boot(t, r.addr, "hello 3", "ping", "scan 0 match pr/*")
+				require.Error(t, r.client().Set(t.Context(), newNamed, owner3, 0).Err(), "not known to be free")
+				here.Store(true)
+				require.NoError(t, ask(r.client()))
+				keys, _, err := r.client().Scan(t.Context(), 0, "pr*", 0).Result()
+				require.NoError(t, err)
+				require.NotContains(t, keys, oldNamed)
+				require.Subset(t, keys, []string{newFlat, newNested})
+			})
+		}
+	}
+}
+
+// frozenFor is a store in which no command makes a new lock.
+type frozenFor struct{ locking.Store }
+
+func (s frozenFor) Apply(ctx context.Context, changes []locking.Change) ([]locking.Outcome, error) {
+	if locking.CallOf(ctx).Op == "" {
+		return s.Store.Apply(ctx, changes)
+	}
+	return icy(s).Apply(ctx, changes)
 }

@@ -104,6 +104,7 @@ func writeKeys(w *resp.Writer, keys []locking.Key) {
 // Redis's glob would match, because Atlantis means less by them: "pr*" is all
 // project locks, and "pr/{repo}*" is the locks of exactly that repository.
 func (h *Handler) list(ctx context.Context, pattern string) (keys []locking.Key, err error) {
+	h.renameOldKeys(ctx)
 	end := h.listed.begin(ctx)
 	defer func() { end(keys) }()
 	if pattern == allLocks {

@@ -90,7 +90,10 @@ func (h *Handler) acquire(ctx context.Context, key locking.Key, value []byte, o 
 		w.Error(errNotALock)
 		return
 	}
-	out, err := h.store1(ctx, key, value, free, o)
+	out, err := locking.Outcome{}, h.renameLate(ctx, key)
+	if err == nil {
+		out, err = h.store1(ctx, key, value, free, o)
+	}
 	h.countAcquire(key, out, err, op.took())
 	if err != nil {
 		op.fail(w, err)
