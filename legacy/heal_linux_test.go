@@ -1,11 +1,14 @@
 package legacy_test
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -71,4 +74,48 @@ func TestCommitThatCannotBeSettledIsUnknown(t *testing.T) {
 	require.Eventually(t, func() bool { return s.Healthy() == nil }, soon, tick)
 	require.Equal(t, "new", string(get(t, s, lockA).Value))
 	put(t, s, lockA, "newer")
+}
+
+// A file that cannot be opened anew after a failed commit fails the reads that waited for that, and none of them ends
+// the process.
+func TestReadsOfAFileThatCannotBeOpenedAnewFail(t *testing.T) {
+	for range 30 { // the moment between the failed open and what is told of it is short
+		s := open(t, t.TempDir())
+		put(t, s, lockB, "other")
+		over := make(chan struct{})
+		var readers sync.WaitGroup
+		for range 8 {
+			readers.Go(func() {
+				for {
+					r, err := s.Get(context.Background(), lockB)
+					if err == nil && string(r.Value) != "other" || errors.Is(err, locking.ErrNotFound) {
+						t.Errorf("read %q, %v", r.Value, err)
+					}
+					select {
+					case <-over:
+						return
+					default:
+					}
+				}
+			})
+		}
+		require.NoError(t, s.RefuseWrites())
+		allow := refuseFiles(t)
+		err := tryPut(s, lockA, "new")
+		allow()
+		close(over)
+		readers.Wait()
+		require.ErrorIs(t, err, syscall.EMFILE)
+		require.NoError(t, s.Close())
+	}
+}
+
+// refuseFiles lets this process open no file until allow is called.
+func refuseFiles(t *testing.T) (allow func()) {
+	t.Helper()
+	var limit syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	allow = func() { require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)) }
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 3, Max: limit.Max}))
+	return allow
 }

@@ -3,6 +3,7 @@ package legacy
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -150,14 +151,20 @@ func (s *Store) hold(ctx context.Context) (*handle, error) {
 	}
 }
 
-// closedOrSuspect says why the file is not open.
+var errNotOpen = errors.New("file is not open at the moment")
+
+// closedOrSuspect says why the file is not open, which is never nil: heal tells
+// a moment after it has failed, and may have succeeded since the caller looked.
 func (s *Store) closedOrSuspect() error {
 	select {
 	case <-s.closing:
 		return locking.ErrClosed
 	default:
-		return s.Healthy()
 	}
+	if err := s.Healthy(); err != nil {
+		return err
+	}
+	return errNotOpen
 }
 
 var bucketNames = map[locking.Kind][]byte{
