@@ -55,9 +55,8 @@ func (s *Store) Join(ctx context.Context, known enhanced.Known) (enhanced.Joined
 			defer g.release()
 		}
 	}
-	known = freshest(known, s.Known())
 	for range joinTries {
-		joined, err := s.tryJoin(ctx, known)
+		joined, err := s.tryJoin(ctx, freshest(known, s.Known()))
 		if !errors.Is(err, errConflict) {
 			return joined, err
 		}
@@ -84,7 +83,9 @@ func (s *Store) tryJoin(ctx context.Context, known enhanced.Known) (enhanced.Joi
 	s.tried = max(s.tried, plan.epoch)
 	var seen [locking.Partitions]uint64
 	take := func(p *partition) (err error) {
-		p.try(plan.StoreID, heads[p.number].mine(plan.Owner), plan.epoch)
+		if !p.try(plan.StoreID, heads[p.number].mine(plan.Owner), plan.epoch) {
+			return errConflict
+		}
 		seen[p.number], err = s.take(ctx, p, heads[p.number], plan)
 		return err
 	}

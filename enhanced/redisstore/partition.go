@@ -53,12 +53,19 @@ func (p *partition) observe(asked contents, seq uint64) {
 
 // try takes note of an epoch that a join is about to set in a head that has one
 // of ours: should the answer get lost, the head is not taken for somebody else's.
-func (p *partition) try(store string, was, epoch uint64) {
+// It reports false if a raise has tried that epoch meanwhile: each would take the
+// other's for somebody else's.
+func (p *partition) try(store string, was, epoch uint64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.known.store == store && was <= p.known.tried {
-		p.known.tried = max(p.known.tried, epoch)
+	if p.known.store != store || was > p.known.tried {
+		return true
 	}
+	if p.known.tried >= epoch {
+		return false
+	}
+	p.known.tried = epoch
+	return true
 }
 
 // join takes note of what a join has set, under a held gate. The epoch of the
