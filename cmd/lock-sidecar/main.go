@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,8 +16,14 @@ import (
 var version, revision = "dev", ""
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // from then on a second signal ends the process at once
+	ctx, end := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { // as long as the process
+		caught := <-signals
+		signal.Stop(signals) // before anything shows that it stops: from then on a second signal ends the process at once
+		end(fmt.Errorf("%s signal received", caught))
+	}()
 	os.Exit(Run(ctx, Options{
 		Args:      os.Args[1:],
 		Stdout:    os.Stdout,
