@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lock-sidecar/lock-sidecar/test/pipes"
 	"github.com/lock-sidecar/lock-sidecar/test/redistest"
 )
 
@@ -25,12 +26,25 @@ func dial(t testing.TB, addr string, hello ...string) *wire {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
 	require.NoError(t, err)
-	t.Cleanup(func() { c.Close() })
-	w := &wire{t, c, bufio.NewReader(c)}
+	w := on(t, c)
 	if len(hello) > 0 {
 		w.do(hello...)
 	}
 	return w
+}
+
+// on is a wire on a connection, which ends with the test.
+func on(t testing.TB, c net.Conn) *wire {
+	t.Cleanup(func() { c.Close() })
+	return &wire{t, c, bufio.NewReader(c)}
+}
+
+// piped is a wire to a listener of pipes.
+func piped(t testing.TB, l *pipes.Listener) *wire {
+	t.Helper()
+	c, err := l.Dial()
+	require.NoError(t, err)
+	return on(t, c)
 }
 
 // do sends one command and returns its reply, nested replies in brackets.

@@ -2,12 +2,14 @@ package atlantis_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
+	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/lock-sidecar/lock-sidecar/legacy"
 	"github.com/lock-sidecar/lock-sidecar/locking"
+	"github.com/lock-sidecar/lock-sidecar/test/pipes"
 )
 
 // double_grant: of many pull requests that all read "free" and then SET, one
@@ -210,76 +213,79 @@ func TestAReleaseThatIsOvertakenLeavesTheNextHolderAlone(t *testing.T) {
 }
 
 // torn_listing: of pull requests of one repository that are merged at the same moment each lists its locks, reads
-// them one by one and gives up its own; none is told that a lock has gone which it was just told of. That holds as long as
-// they read within the quarter of a second that a release waits: a round in which the machine was slower does not count.
+// them one by one and gives up its own; none is told that a lock has gone which it was just told of. In a bubble, because
+// that holds as long as they read within the quarter of a second that a release waits.
 func TestPullRequestsThatAreMergedAtOnceGiveUpTheirLocks(t *testing.T) {
-	for release, giveUp := range map[string]func(ctx context.Context, c *redis.Client, key string, pull int) error{
-		"by GET and DEL": func(ctx context.Context, c *redis.Client, key string, _ int) error {
-			if err := c.Get(ctx, key).Err(); err != nil {
-				return err
+	for release, giveUp := range map[string]func(w *wire, key string, pull int) string{
+		"by GET and DEL": func(w *wire, key string, _ int) string {
+			if held := slowly(w, "get", key); held == "$-1" {
+				return held
 			}
-			return c.Del(ctx, key).Err()
+			return slowly(w, "del", key)
 		},
-		"by a script": func(ctx context.Context, c *redis.Client, key string, pull int) error {
-			return c.Eval(ctx, `local v = redis.call('GET', KEYS[1])
-				if v and cjson.decode(v).Pull.Num == tonumber(ARGV[1]) then redis.call('DEL', KEYS[1]) return v end return nil`, []string{key}, pull).Err()
+		"by a script": func(w *wire, key string, pull int) string {
+			return slowly(w, "eval", `local v = redis.call('GET', KEYS[1])
+				if v and cjson.decode(v).Pull.Num == tonumber(ARGV[1]) then redis.call('DEL', KEYS[1]) return 1 end return nil`, "1", key, strconv.Itoa(pull))
 		},
 	} {
 		t.Run(release, func(t *testing.T) {
-			r := newRig(t)
-			c := r.client()
-			ctx := t.Context()
-			const pulls, rounds = 12, 10
-			slow := 0
-			for round := range rounds {
-				for pull := 1; pull <= pulls; pull++ {
-					path := fmt.Sprintf("%d/%d", round, pull)
-					require.NoError(t, c.Set(ctx, "pr/acme/infra/"+path+"/default/", lockOn("github.com", "acme/infra", path, "", pull), 0).Err())
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				store, err := legacy.Open(t.Context(), legacy.Options{Dir: dir})
+				require.NoError(t, err)
+				t.Cleanup(func() { require.NoError(t, store.Close()) })
+				listener := pipes.Listen()
+				r := newRigBehind(t, store, listener)
+				const pulls, rounds = 12, 10
+				var wires [pulls]*wire
+				for i := range wires {
+					wires[i] = piped(t, listener)
 				}
-				begin := make(chan struct{})
-				errs := make([]error, pulls)
-				var all sync.WaitGroup
-				for i := range pulls {
-					all.Go(func() {
-						<-begin
-						errs[i] = merge(ctx, c, i+1, giveUp)
-					})
+				for round := range rounds {
+					for i, w := range wires {
+						path := fmt.Sprintf("%d/%d", round, i+1)
+						require.Equal(t, "+OK", w.do("set", "pr/acme/infra/"+path+"/default/", lockOn("github.com", "acme/infra", path, "", i+1)))
+					}
+					began := time.Now()
+					var all sync.WaitGroup
+					for i, w := range wires {
+						all.Go(func() {
+							if wrong := merge(w, i+1, giveUp); wrong != "" {
+								t.Errorf("pull %d in round %d: %s", i+1, round, wrong)
+							}
+						})
+					}
+					all.Wait()
+					require.Less(t, time.Since(began), 250*time.Millisecond, "nobody has waited in vain")
+					require.Equal(t, "[]", wires[0].do("keys", "pr/*"))
 				}
-				began := time.Now()
-				close(begin)
-				all.Wait()
-				if errors.Join(errs...) != nil && time.Since(began) > 250*time.Millisecond {
-					slow++
-					continue
-				}
-				for i, err := range errs {
-					require.NoError(t, err, "pull %d in round %d", i+1, round)
-				}
-				for _, left := range c.Keys(ctx, "pr/*").Val() {
-					require.False(t, strings.HasPrefix(left, fmt.Sprintf("pr/acme/infra/%d/", round)), left)
-				}
-			}
-			require.Less(t, slow, rounds, "not one round was quick enough to tell")
-			require.Positive(t, r.prevented("torn_listing"))
+				require.Positive(t, r.prevented("torn_listing"))
+			})
 		})
 	}
 }
 
-// merge cleans up after a pull request as Atlantis does.
-func merge(ctx context.Context, c *redis.Client, pull int, giveUp func(context.Context, *redis.Client, string, int) error) error {
-	each := c.Scan(ctx, 0, "pr/acme/infra*", 0).Iterator()
-	for each.Next(ctx) {
-		value, err := c.Get(ctx, each.Val()).Result()
-		if err != nil {
-			return fmt.Errorf("get %s: %w", each.Val(), err)
-		}
-		if strings.Contains(value, fmt.Sprintf(`"Pull":{"Num":%d,`, pull)) {
-			if err := giveUp(ctx, c, each.Val(), pull); err != nil {
-				return err
+// slowly sends a command as over a network, on which another one may overtake it.
+func slowly(w *wire, words ...string) (reply string) {
+	time.Sleep(rand.N(time.Millisecond))
+	return w.do(words...)
+}
+
+// merge cleans up after a pull request as Atlantis does, and returns what has gone wrong, "" if nothing has.
+func merge(w *wire, pull int, giveUp func(w *wire, key string, pull int) string) (wrong string) {
+	listed := slowly(w, "scan", "0", "match", "pr/acme/infra*")
+	for _, key := range strings.Fields(strings.Trim(listed, "[]"))[1:] {
+		key = strings.TrimPrefix(key, "[")
+		switch value := slowly(w, "get", key); {
+		case !strings.HasPrefix(value, "{"):
+			return "get " + key + ": " + value
+		case strings.Contains(value, fmt.Sprintf(`"Pull":{"Num":%d,`, pull)):
+			if reply := giveUp(w, key, pull); reply != ":1" {
+				return "give up " + key + ": " + reply
 			}
 		}
 	}
-	return each.Err()
+	return ""
 }
 
 // Whoever lists locks and does not read them holds a release back for a moment and no longer.
@@ -311,29 +317,33 @@ func (s *slowScan) Scan(ctx context.Context, match locking.Pattern) iter.Seq2[lo
 // A DEL that waits for a listing means what its sender was shown, not what others are shown meanwhile: the lock of
 // whoever has taken it since stays.
 func TestADelThatWaitsMeansWhatItsSenderSaw(t *testing.T) {
-	store := &slowScan{locking.NewMemory(), make(chan struct{}), make(chan struct{})}
-	r := newRigBefore(t, store)
-	ctx := t.Context()
-	c := r.client()
-	require.NoError(t, c.Set(ctx, lockKey, lock("acme/infra", 12), 0).Err())
-	require.NoError(t, c.Get(ctx, lockKey).Err())
-	var all sync.WaitGroup
-	goOn := sync.OnceFunc(func() { close(store.goOn) })
-	t.Cleanup(goOn)
-	all.Go(func() { c.Keys(ctx, "pr/*") })
-	<-store.began
-	removed := make(chan int64, 2) // two releases of the same lock, as when a webhook comes twice
-	for _, later := range []time.Duration{0, 100 * time.Millisecond} {
-		all.Go(func() {
-			<-time.After(later)
-			removed <- c.Del(ctx, lockKey).Val()
-		})
-	}
-	require.Equal(t, int64(1), <-removed)
-	require.NoError(t, c.Set(ctx, lockKey, lock("acme/infra", 13), 0).Err())
-	require.Equal(t, lock("acme/infra", 13), c.Get(ctx, lockKey).Val())
-	require.Zero(t, <-removed)
-	require.Equal(t, lock("acme/infra", 13), c.Get(ctx, lockKey).Val())
-	goOn()
-	all.Wait()
+	synctest.Test(t, func(t *testing.T) {
+		store, listener := &slowScan{locking.NewMemory(), make(chan struct{}), make(chan struct{})}, pipes.Listen()
+		newRigBehind(t, store, listener)
+		w := piped(t, listener)
+		twelve, thirteen := lock("acme/infra", 12), lock("acme/infra", 13)
+		require.Equal(t, "+OK", w.do("set", lockKey, twelve))
+		require.Equal(t, twelve, w.do("get", lockKey))
+		lists := piped(t, listener)
+		var all sync.WaitGroup
+		goOn := sync.OnceFunc(func() { close(store.goOn) })
+		t.Cleanup(goOn)
+		all.Go(func() { lists.do("keys", "pr/*") })
+		<-store.began
+		removed := make(chan string, 2) // two releases of the same lock, as when a webhook comes twice
+		for _, later := range []time.Duration{0, 100 * time.Millisecond} {
+			deletes := piped(t, listener)
+			all.Go(func() {
+				time.Sleep(later)
+				removed <- deletes.do("del", lockKey)
+			})
+		}
+		require.Equal(t, ":1", <-removed)
+		require.Equal(t, "+OK", w.do("set", lockKey, thirteen))
+		require.Equal(t, thirteen, w.do("get", lockKey))
+		require.Equal(t, ":0", <-removed)
+		require.Equal(t, thirteen, w.do("get", lockKey))
+		goOn()
+		all.Wait()
+	})
 }

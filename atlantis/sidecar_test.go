@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,14 +54,20 @@ func newRigOn(t *testing.T, store *legacy.Store) *rig {
 // newRigBefore is a rig on any store, which outlives it.
 func newRigBefore(t *testing.T, store locking.Store) *rig {
 	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return newRigBehind(t, store, listener)
+}
+
+// newRigBehind is a rig on any store and listener. One of pipes it may have in a bubble, whose clock it then goes by.
+func newRigBehind(t *testing.T, store locking.Store, listener net.Listener) *rig {
+	t.Helper()
 	r := &rig{t: t, metrics: prometheus.NewRegistry(), log: &strings.Builder{}}
 	handler := atlantis.New(atlantis.Options{
 		Store: store, StoreName: func() string { return "legacy" }, Version: "test", Registerer: r.metrics, Operations: metrics.NewOperations(r.metrics),
 		Logger: hclog.New(&hclog.LoggerOptions{Output: r.log, Level: hclog.Debug}),
 	})
 	server := resp.NewServer(handler, resp.DefaultOptions())
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
 	r.addr = listener.Addr().String()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(context.Background(), listener) }()
@@ -72,9 +79,9 @@ func newRigBefore(t *testing.T, store locking.Store) *rig {
 	return r
 }
 
-// client connects as Atlantis does.
+// client connects as Atlantis does, and waits for longer than its 3 s, as the machine may be busy.
 func (r *rig) client() *redis.Client {
-	c := redis.NewClient(&redis.Options{Addr: r.addr, MaxRetries: -1})
+	c := redis.NewClient(&redis.Options{Addr: r.addr, MaxRetries: -1, ReadTimeout: 20 * time.Second, PoolTimeout: 20 * time.Second})
 	r.t.Cleanup(func() { require.NoError(r.t, c.Close()) })
 	return c
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/lock-sidecar/lock-sidecar/client"
 	"github.com/lock-sidecar/lock-sidecar/test/leak"
+	"github.com/lock-sidecar/lock-sidecar/test/process"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }
@@ -48,10 +48,7 @@ func connect(t *testing.T, o client.Options) *client.Client {
 // closedPort is an address where nobody listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return "http://" + l.Addr().String()
+	return "http://" + process.FreeAddr(t)
 }
 
 // An address that is none is refused, without repeating a password in it.
@@ -118,17 +115,12 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// A call ends with its context.
+// A call ends with its context, before its request has arrived or after; serve's end waits for a handler that was reached.
 func TestCallsEndWithTheirContext(t *testing.T) {
-	ended := make(chan struct{})
-	url := serve(t, func(_ http.ResponseWriter, r *http.Request) {
-		<-r.Context().Done()
-		close(ended)
-	})
+	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, connect(t, client.Options{URL: url}).Ready(ctx), context.DeadlineExceeded)
-	<-ended
 }
 
 // Whoever ends the wait by hand is told where to see what was done, and not to start a sidecar that runs.

@@ -34,6 +34,15 @@ for target in $targets; do
 		continue
 	fi
 	cat "$log"
+	# A worker that spends 10 s on one input is ended as one that hangs, which one without a processor does too. That
+	# is a finding unless the input passes by itself, twenty times within a minute.
+	input=$(sed -n 's/^ *go test -run=\(.*\)$/\1/p' "$log" | head -n 1)
+	if [ -n "$input" ] && grep -q 'fuzzing process hung or terminated unexpectedly' "$log" && ! grep -q 'panic: ' "$log" &&
+		go test -run "^$(printf %s "$input" | sed 's,/,$/^,')\$" -count 20 -timeout 60s "$package"; then
+		rm -f "$(go list -f '{{.Dir}}' "$package")/testdata/fuzz/$input"
+		echo "   $input passes by itself: no finding"
+		continue
+	fi
 	failed="$failed $name"
 done
 [ -z "$failed" ] || {

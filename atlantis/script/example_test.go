@@ -3,12 +3,13 @@ package script_test
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/lock-sidecar/lock-sidecar/atlantis/script"
 )
 
 func Example() {
-	cache := script.NewCache(script.Limits{}, 100, 1<<20)
+	cache := script.NewCache(script.Limits{Time: 10 * time.Second}, 100, 1<<20)
 	program, err := cache.Load(`
 		local lock = cjson.decode(redis.call("GET", KEYS[1]))
 		if lock.Pull.Num ~= tonumber(ARGV[1]) then return redis.error_reply("LOCKED by another pull") end

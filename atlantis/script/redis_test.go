@@ -127,7 +127,7 @@ func (r *realRedis) both(source string, keys, args []string, data memory) (ours,
 	for k, v := range data {
 		ourData[k] = v
 	}
-	p, err := script.Compile(source)
+	p, err := patient.Compile(source)
 	if err != nil {
 		ours = script.Reply{Kind: script.Error, Text: err.Error()}
 	} else {

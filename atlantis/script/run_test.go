@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -119,7 +118,7 @@ func TestLibrariesAreReadOnly(t *testing.T) {
 
 // TestProgramRunsConcurrently ensures that one program serves many connections at once, each with its own view.
 func TestProgramRunsConcurrently(t *testing.T) {
-	p := compile(t, script.Limits{Time: time.Minute}, unlockScript)
+	p := compile(t, script.Limits{}, unlockScript)
 	var all sync.WaitGroup
 	for range 16 {
 		all.Go(func() {

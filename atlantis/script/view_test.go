@@ -3,6 +3,7 @@ package script_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -34,14 +35,21 @@ func (m memory) Del(key string) (bool, error) {
 	return ok, nil
 }
 
+// patient are the default limits, but for the time: a script that is to end by itself is given it on a busy machine too.
+var patient = script.Limits{Time: time.Minute}
+
+// compile compiles a source under limits, of which no time means a patient one.
 func compile(t testing.TB, limits script.Limits, source string) *script.Program {
 	t.Helper()
+	if limits.Time == 0 {
+		limits.Time = patient.Time
+	}
 	p, err := limits.Compile(source)
 	require.NoError(t, err)
 	return p
 }
 
-// run runs source on an empty view without keys, under the default limits.
+// run runs source on an empty view without keys, under patient limits.
 func run(t testing.TB, source string, args ...string) script.Reply {
 	t.Helper()
 	reply, err := compile(t, script.Limits{}, source).Run(context.Background(), nil, args, memory{})

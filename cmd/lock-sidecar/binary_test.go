@@ -24,7 +24,7 @@ import (
 // Ctrl-C during traffic ends the process with 0, and every write that was answered is there afterwards.
 func TestBinaryCtrlCDuringTrafficLosesNothing(t *testing.T) {
 	p := sidecar.Start(t, sidecar.Options{})
-	client := redisClient(t, &redis.Options{Addr: p.Addr, MaxRetries: -1})
+	client := redisClient(t, &redis.Options{Addr: p.Addr, MaxRetries: -1, ReadTimeout: time.Minute}) // the signal ends the traffic, not a slow answer
 	answered := make(chan string, 100_000)
 	var refused error // why the traffic ended; read after answered is closed
 	go func() {
@@ -60,12 +60,13 @@ func TestBinaryCtrlCDuringTrafficLosesNothing(t *testing.T) {
 // A client that does not read its replies holds up a stop for some seconds; a second signal does not wait for it.
 func TestBinarySecondSignalEndsAtOnce(t *testing.T) {
 	p := sidecar.Start(t, sidecar.Options{})
-	value := `{"Pull":{"Num":12},"Padding":"` + strings.Repeat("x", 4<<20) + `"}`
-	require.NoError(t, redisClient(t, &redis.Options{Addr: p.Addr}).Set(t.Context(), lockKey, value, 0).Err())
+	value := `{"Pull":{"Num":12},"Padding":"` + strings.Repeat("x", 1<<20) + `"}`
+	patient := &redis.Options{Addr: p.Addr, ReadTimeout: time.Minute, MaxRetries: -1} // so much takes the race detector its time
+	require.NoError(t, redisClient(t, patient).Set(t.Context(), lockKey, value, 0).Err())
 	conn, err := net.Dial("tcp", p.Addr)
 	require.NoError(t, err)
 	defer conn.Close()
-	_, err = io.WriteString(conn, strings.Repeat("GET "+lockKey+"\r\n", 16)) // more than sockets buffer
+	_, err = io.WriteString(conn, strings.Repeat("GET "+lockKey+"\r\n", 64)) // more than sockets buffer
 	require.NoError(t, err)
 	_, err = io.ReadFull(conn, make([]byte, 1))
 	require.NoError(t, err)
@@ -97,7 +98,7 @@ func TestBinarySecondStart(t *testing.T) {
 func TestBinaryWaitsForTheHolder(t *testing.T) {
 	holder := sidecar.Start(t, sidecar.Options{})
 	redisAddr, adminAddr := process.FreeAddr(t), process.FreeAddr(t)
-	cmd := exec.Command(sidecar.Binary(t), "serve", "--data-dir", holder.DataDir, "--listen", redisAddr, "--admin-listen", adminAddr)
+	cmd := exec.Command(sidecar.Binary(t), "serve", "--data-dir", holder.DataDir, "--listen", redisAddr, "--admin-listen", adminAddr, "--open-timeout", "10m")
 	next := process.Start(t, cmd)
 	url := "http://" + adminAddr
 	require.Eventually(t, func() bool { return httpStatus(url+"/livez") == http.StatusOK }, eventually, tick)

@@ -37,7 +37,8 @@ func (m *mirror) describe(s *client.Status) {
 
 // describeEnhanced adds how the enhanced store does, and what was compared.
 func (m *mirror) describeEnhanced(s *client.Status, a shadow.Assignment) {
-	state, backlog, totals := m.reconciler.State(), m.backlog(), m.ledger.Totals()
+	backlog := m.backlog() // before the state: what is no longer wanted is then known to be done, and not the time before
+	state, totals := m.reconciler.State(), m.ledger.Totals()
 	s.StoreID, s.SoleOwner = state.StoreID, state.Joined && state.Sole()
 	following := m.toEnhanced.Backlog() // what legacy lacks says nothing about the enhanced store
 	s.Enhanced = m.enhanced(state, following.Dirty == 0 && !following.All)

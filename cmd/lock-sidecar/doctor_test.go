@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,17 @@ func whereIs(p *sidecar.Process) []string {
 	return []string{"--data-dir", p.DataDir, "--listen", p.Addr, "--admin-listen", p.AdminAddr, "--metrics-listen", p.MetricsAddr}
 }
 
+// calm asks doctor again while it says that Redis is slow, as it is at times on a machine that is busy with something
+// else: only that may be so in one answer and not in the next.
+func calm(doctor func() string) (text string) {
+	for range 50 {
+		if text = doctor(); !strings.Contains(text, "redis: latency\n") {
+			break
+		}
+	}
+	return text
+}
+
 // With the least rights that the docs list a sidecar does everything that it can do, in every mode, and Redis has
 // refused it nothing. Doctor is silent on it.
 func TestBinaryLeastRightsAreEnough(t *testing.T) {
@@ -62,7 +74,7 @@ func TestBinaryLeastRightsAreEnough(t *testing.T) {
 	v(0, "repair")
 	v(0, "backfill")
 	v(0, "drill", "rollback")
-	v(0, "drill", "outage", "--for", "1s")
+	v(0, "drill", "outage", "--for", "1500ms")
 	v(0, "fallback", "--reason", "test")
 	require.NoError(t, p.Client(t).Del(t.Context(), "pr/acme/infra/two/default/").Err())
 	v(0, "return")
@@ -72,13 +84,15 @@ func TestBinaryLeastRightsAreEnough(t *testing.T) {
 	v(0, append([]string{"admit", "another"}, "--reason", "test")...)
 	require.NoError(t, p.Client(t).Del(t.Context(), lockKey).Err())
 
-	text := v(0, append(append([]string{"doctor"}, whereIs(p)...), flags...)...)
+	text := calm(func() string { return v(0, append(append([]string{"doctor"}, whereIs(p)...), flags...)...) })
 	require.Regexp(t, `^good: \d+ checks, nothing found\n$`, text)
 	p.Stop()
 	again := sidecar.Start(t, sidecar.Options{DataDir: p.DataDir, Args: append([]string{"--log-level", "debug"}, flags...)})
-	awaitOutput(t, again, "redis looked at: problems=0")
-	require.NotContains(t, again.Output(), "redis is not set up for locks")
+	awaitOutput(t, again, "redis looked at: problems=")
 	again.Stop()
+	for _, problem := range regexp.MustCompile(`redis is not set up for locks: check="?(\w+)`).FindAllStringSubmatch(again.Output(), -1) {
+		require.Equal(t, "latency", problem[1], "of a busy machine")
+	}
 	refused, err := admin.Do(t.Context(), "acl", "log").Slice()
 	require.NoError(t, err)
 	require.Empty(t, refused)
@@ -108,13 +122,14 @@ func TestBinaryEvictingRedis(t *testing.T) {
 	require.Contains(t, v(0, "mode"), "shadow")
 
 	where := append(append([]string{"doctor"}, whereIs(p)...), "--redis-addr", server.Addr)
-	text = v(1, where...)
+	text = calm(func() string { return v(1, where...) })
 	require.Regexp(t, `^1 error, 1 warning in \d+ checks\n\nERROR    redis: eviction\n`, text)
 	require.Contains(t, text, "\nWARNING  redis: persistence\n")
 	require.Contains(t, strings.Join(strings.Fields(text), " "), "config set maxmemory-policy noeviction")
 	fitsALine(t, text)
 	var r doctor.Report
 	require.NoError(t, json.Unmarshal([]byte(v(1, append(where, "--json")...)), &r))
+	r.Findings = slices.DeleteFunc(r.Findings, func(f doctor.Finding) bool { return f.Check == "latency" })
 	require.Len(t, r.Findings, 2)
 	require.Equal(t, 1, r.Errors())
 	require.Equal(t, []doctor.Unknown{}, r.Unknown)
@@ -136,7 +151,7 @@ func TestBinaryDoctorWithTLSAndSentinels(t *testing.T) {
 		"--redis-tls-enabled", "--redis-tls-ca-file", by.File, "--redis-tls-cert-file", files.Cert, "--redis-tls-key-file", files.Key,
 		"--auth-tls-enabled", "--auth-tls-cert-file", files.Cert, "--auth-tls-key-file", files.Key,
 	}
-	p := sidecar.Start(t, sidecar.Options{Args: flags})
+	p := sidecar.Start(t, sidecar.Options{Args: append(unhurried(), flags...)})
 	awaitOutput(t, p, "every record is equal")
 	c := redisClient(t, &redis.Options{Addr: p.Addr, TLSConfig: files.Client(t)})
 	require.NoError(t, c.Set(t.Context(), lockKey, lockValue, 0).Err())
@@ -148,7 +163,8 @@ func TestBinaryDoctorWithTLSAndSentinels(t *testing.T) {
 		fitsALine(t, stdout)
 		return stdout, code
 	}
-	text, code := doctor("SSL_CERT_FILE=" + by.File)
+	var code int
+	text := calm(func() (text string) { text, code = doctor("SSL_CERT_FILE=" + by.File); return text })
 	require.Equal(t, 0, code, text)
 	require.Regexp(t, `^good: \d+ checks, nothing found\n$`, text)
 	text, code = doctor()

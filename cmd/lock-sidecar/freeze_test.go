@@ -102,7 +102,11 @@ func TestBinaryFreezeOutlivesACrash(t *testing.T) {
 // to the freeze, and after that answer no lock is there that was not there at once.
 func TestBinaryNobodyGetsALockAfterTheAnswerToAFreeze(t *testing.T) {
 	freezing(t, func(t *testing.T, p *sidecar.Process, _ func() *sidecar.Process) {
-		const clients, rounds = 50, 5
+		const rounds = 5
+		clients := 50
+		if sidecar.RaceDetector { // more would be an overload: the store would be taken for away
+			clients = 10
+		}
 		api := adminClient(t, p)
 		connections := make([]*redis.Client, clients)
 		for i := range connections {
@@ -112,7 +116,7 @@ func TestBinaryNobodyGetsALockAfterTheAnswerToAFreeze(t *testing.T) {
 			var answered atomic.Bool
 			var granted, refused, late atomic.Int64
 			var all sync.WaitGroup
-			ctx, cancel := context.WithCancel(t.Context())
+			ctx, cancel := context.WithTimeout(t.Context(), 3*eventually)
 			for i, c := range connections {
 				all.Go(func() {
 					for n, after := 0, 0; after < 5 && ctx.Err() == nil; n++ {
@@ -129,14 +133,14 @@ func TestBinaryNobodyGetsALockAfterTheAnswerToAFreeze(t *testing.T) {
 							}
 						case strings.HasPrefix(err.Error(), "LOCKED acme/infra is frozen"):
 							refused.Add(1)
-						}
-						if sentAfter {
-							after++
+							if sentAfter {
+								after++
+							}
 						}
 					}
 				})
 			}
-			require.Eventually(t, func() bool { return granted.Load() > clients }, eventually, time.Millisecond)
+			require.Eventually(t, func() bool { return granted.Load() > int64(clients) }, eventually, time.Millisecond)
 			_, err := api.Freeze(t.Context(), client.FreezeRequest{Glob: "*", Reason: "race"})
 			answered.Store(true)
 			require.NoError(t, err)
@@ -144,7 +148,7 @@ func TestBinaryNobodyGetsALockAfterTheAnswerToAFreeze(t *testing.T) {
 			all.Wait()
 			cancel()
 			require.Zero(t, late.Load(), "got a lock after the answer")
-			require.GreaterOrEqual(t, refused.Load(), int64(5*clients))
+			require.GreaterOrEqual(t, refused.Load(), int64(5*clients), "each of them, in time")
 			require.Subset(t, at, locksOf(t, p))
 			_, err = api.Lift(t.Context(), "*", "")
 			require.NoError(t, err)
@@ -154,7 +158,11 @@ func TestBinaryNobodyGetsALockAfterTheAnswerToAFreeze(t *testing.T) {
 
 func locksOf(t *testing.T, p *sidecar.Process) []string {
 	t.Helper()
-	keys, err := p.Client(t).Keys(t.Context(), "pr/*").Result()
+	c := p.Client(t)
+	keys, err := c.Keys(t.Context(), "pr/*").Result()
+	for end := time.Now().Add(eventually); err != nil && time.Now().Before(end); { // no store answers for a moment, under such a load
+		keys, err = c.Keys(t.Context(), "pr/*").Result()
+	}
 	require.NoError(t, err)
 	return keys
 }

@@ -79,10 +79,11 @@ func done(t *testing.T, p *sidecar.Process, args ...string) string {
 // logLine is a line of a log in JSON.
 type logLine map[string]any
 
-// logLines reads a log. Every line of it is a document with keys in snake_case.
+// logLines reads a log, up to the line that is being written. Every line of it is a document with keys in snake_case.
 func logLines(t *testing.T, output string) (all []logLine) {
 	t.Helper()
 	name := regexp.MustCompile(`^@?[a-z][a-z0-9_]*$`)
+	output = output[:strings.LastIndex(output, "\n")+1]
 	for lines := bufio.NewScanner(strings.NewReader(output)); lines.Scan(); {
 		var d logLine
 		require.NoError(t, json.Unmarshal(lines.Bytes(), &d), lines.Text())
@@ -101,12 +102,14 @@ func TestLogInJSONIsJSON(t *testing.T) {
 	p := sidecar.Start(t, sidecar.Options{Args: []string{"--log-format", "json", "--log-level", "trace", "--redis-addr", process.FreeAddr(t), "--redis-lock-ttl", "1h"}})
 	fill(t, p)
 	require.NoError(t, p.Client(t).Del(t.Context(), lockKey).Err())
+	awaitOutput(t, p, "follower is not in step") // Redis was tried in vain
 	_, stderr, code := sidecar.Run(t, nil, "serve", "--log-format", "json", "--listen", p.Addr, "--data-dir", p.DataDir)
 	require.Equal(t, 3, code)
 	last := logLines(t, stderr)
 	require.Equal(t, "ended", last[len(last)-1]["@message"])
 	require.Contains(t, last[len(last)-1]["error"], "address already in use")
 	p.Stop()
+	require.True(t, strings.HasSuffix(p.Output(), "\n"))
 	loggers := map[any]bool{}
 	for _, d := range logLines(t, p.Output()) {
 		loggers[d["@module"]] = true
@@ -119,7 +122,7 @@ func TestLogInJSONIsJSON(t *testing.T) {
 // One id leads from a command to what each store did for it, and to the divergence that it found.
 func TestOneRequestIDFromTheCommandToTheDivergence(t *testing.T) {
 	server := redistest.Start(t)
-	p := sidecar.Start(t, sidecar.Options{Args: []string{"--log-format", "json", "--log-level", "debug", "--redis-addr", server.Addr}})
+	p := sidecar.Start(t, sidecar.Options{Args: append(unhurried(), "--log-format", "json", "--log-level", "debug", "--redis-addr", server.Addr)})
 	require.Eventually(t, func() bool { return strings.Contains(done(t, p, "status"), "in step") }, eventually, tick)
 	c, behind := p.Client(t), server.Client(t)
 	require.NoError(t, c.Set(t.Context(), lockKey, lockValue, 0).Err())
@@ -139,6 +142,7 @@ func TestOneRequestIDFromTheCommandToTheDivergence(t *testing.T) {
 	}, eventually, tick)
 	require.Equal(t, "get", list.Divergences[0].Operation)
 
+	p.Stop() // all is in the log
 	stores := map[string][]any{}
 	taken := ""
 	for _, d := range logLines(t, p.Output()) {

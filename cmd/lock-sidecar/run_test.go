@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -16,6 +15,7 @@ import (
 
 	cli "github.com/lock-sidecar/lock-sidecar/cmd/lock-sidecar"
 	"github.com/lock-sidecar/lock-sidecar/test/leak"
+	"github.com/lock-sidecar/lock-sidecar/test/process"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }
@@ -142,10 +142,7 @@ func fakeAPI(t *testing.T, h http.HandlerFunc) string {
 // closedPort is the URL of an address where nobody listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return "http://" + l.Addr().String()
+	return "http://" + process.FreeAddr(t)
 }
 
 // brokenPipe is an output that nobody reads any more.

@@ -130,7 +130,7 @@ func TestServeRefusesAFirstStartAboveShadowWithRecords(t *testing.T) {
 		content, err := os.ReadFile(fixture)
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "atlantis.db"), content, 0o600))
-		r := run(t, "serve", "--data-dir", dir, "--mode", mode, "--hybrid-percent", "50")
+		r := run(t, "serve", "--data-dir", dir, "--mode", mode, "--hybrid-percent", "50", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
 		require.Equal(t, 4, r.code)
 		require.Contains(t, r.stderr, "Start in mode shadow")
 	}

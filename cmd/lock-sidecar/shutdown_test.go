@@ -15,10 +15,10 @@ import (
 // A sidecar that says yes and goes on running is not stopped.
 func TestShutdownThatDoesNotHappen(t *testing.T) {
 	url := fakeAPI(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"stopping":true}`) })
-	r := run(t, "shutdown", "--timeout", "300ms", "--admin", url)
+	r := run(t, "shutdown", "--timeout", "2s", "--admin", url) // in which one answer must come
 	require.Equal(t, 1, r.code)
 	r.isOneLine(t)
-	require.Contains(t, r.stderr, "still runs after 300ms")
+	require.Contains(t, r.stderr, "still runs after 2s")
 }
 
 // As a preStop hook, shutdown stops the sidecar only after Atlantis has neither its port nor a connection any more.

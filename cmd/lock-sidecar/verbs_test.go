@@ -41,7 +41,9 @@ func newVerbRuns(t *testing.T) *verbRuns {
 func (v *verbRuns) run(t *testing.T, url, token string, code int, line string, more ...string) string {
 	t.Helper()
 	args := append(strings.Fields(line), more...)
-	stdout, stderr, got := sidecar.Run(t, []string{"LOCK_SIDECAR_ADMIN=" + url, "LOCK_SIDECAR_TOKEN_FILE=" + token}, args...)
+	stdout, stderr, got := unthwarted(code, func() (string, string, int) {
+		return sidecar.Run(t, []string{"LOCK_SIDECAR_ADMIN=" + url, "LOCK_SIDECAR_TOKEN_FILE=" + token}, args...)
+	})
 	require.Equal(t, code, got, "%s\n%s%s", args, stdout, stderr)
 	if stderr != "" {
 		result{"", stderr, got}.isOneLine(t)
@@ -125,6 +127,9 @@ func TestBinaryEveryVerb(t *testing.T) {
 	v.onConfiguration(config)
 	v.intoAClosedPipe(url, token)
 	v.run(t, url, token, 0, "wait --json")
+	v.run(t, url, token, 0, "admit another --reason=r --timeout=20s --admin="+url+" --token-file="+token) // last: nobody takes over any more
+	v.run(t, url, token, 0, "admit another --reason=r --json")
+	v.run(t, url, token, 2, "admit another")
 	v.run(t, url, token, 0, "shutdown --json --timeout=20s --admin="+url+" --token-file="+token)
 	v.complete()
 }
@@ -211,8 +216,8 @@ func (v *verbRuns) onASidecar(p *sidecar.Process, server *redistest.Server, url,
 	run(2, "mode primry")
 	run(0, "drill rollback --timeout=20s --admin="+url+" --token-file="+token)
 	run(0, "drill rollback --json")
-	run(0, "drill outage --for=300ms --reason=r --timeout=30s --admin="+url+" --token-file="+token)
-	run(0, "drill outage --for=300ms --json")
+	run(0, "drill outage --for=1500ms --reason=r --timeout=30s --admin="+url+" --token-file="+token) // in which the fallback must be over
+	run(0, "drill outage --for=1500ms --json")
 	run(2, "drill outage --for=1h")
 	run(0, "fallback --reason=r --timeout=20s --admin="+url+" --token-file="+token)
 	run(0, "return --reason=r --force --timeout=20s --admin="+url+" --token-file="+token)
@@ -236,15 +241,12 @@ func (v *verbRuns) onASidecar(p *sidecar.Process, server *redistest.Server, url,
 	require.NoError(t, c.Set(t.Context(), lockKey, `{"Pull":{"Num":13}}`, 0).Err())
 	table(1, "import", file)
 
-	require.Regexp(t, "^good: ", table(0, "doctor", where...))
+	require.Regexp(t, "^good: ", calm(func() string { return table(0, "doctor", where...) }))
 	run(0, "doctor --json --timeout=20s --admin="+url+" --token-file="+token, where...)
 	table(1, "doctor --redis-wait-replicas=2", where...)
 	table(2, "doctor --redis-cluster-mode --redis-db=2", where...)
 	run(2, "doctor --jsno")
 
-	run(0, "admit another --reason=r --timeout=20s --admin="+url+" --token-file="+token)
-	run(0, "admit another --reason=r --json")
-	run(2, "admit another")
 	table(0, "audit --number=50 --timeout=5s --admin="+url+" --token-file="+token)
 	run(0, "audit -n 1 --json")
 	run(2, "audit -n 0")
@@ -267,8 +269,8 @@ func (v *verbRuns) refused(t *testing.T) {
 		{1, "repair", 200, client.Verdict{Verdict: client.VerdictNone, Reason: "mode legacy"}},
 		{1, "drill rollback", 200, client.RollbackDrill{Lost: 1}},
 		{1, "drill outage --for=1ms", 200, client.OutageDrill{FailedCommands: 1}},
-		{1, "wait --timeout=50ms", 503, "opening atlantis.db"},
-		{1, "shutdown --timeout=300ms", 202, map[string]bool{"stopping": true}},
+		{1, "wait --timeout=2s", 503, "opening atlantis.db"}, // in which one answer must come
+		{1, "shutdown --timeout=2s", 202, map[string]bool{"stopping": true}},
 		{3, "verify", 503, away}, {3, "repair", 503, away}, {3, "mode primary", 503, away}, {3, "locks unlock x", 503, away}, {3, "locks freeze * --reason=r", 503, away},
 		{4, "locks freeze * --reason=r", 409, guard},
 		{4, "mode primary", 409, guard}, {4, "fallback", 409, guard}, {4, "return", 409, guard}, {4, "admit b --reason=r", 409, guard},

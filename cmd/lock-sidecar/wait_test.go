@@ -25,10 +25,10 @@ func TestWaitGivesUp(t *testing.T) {
 	url := fakeAPI(t, func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "opening atlantis.db", http.StatusServiceUnavailable)
 	})
-	r := run(t, "wait", "--timeout", "300ms", "--admin", url)
-	require.Equal(t, result{"", "lock-sidecar: gave up after 300ms: not ready: opening atlantis.db\n", 1}, r)
+	r := run(t, "wait", "--timeout", "2s", "--admin", url) // in which one answer must come
+	require.Equal(t, result{"", "lock-sidecar: gave up after 2s: not ready: opening atlantis.db\n", 1}, r)
 
-	r = run(t, "wait", "--timeout", "300ms", "--admin", closedPort(t))
+	r = run(t, "wait", "--timeout", "1s", "--admin", closedPort(t))
 	require.Equal(t, 3, r.code)
 	r.isOneLine(t)
 	require.Contains(t, r.stderr, "connection refused")

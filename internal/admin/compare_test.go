@@ -109,7 +109,7 @@ func TestOneComparisonAtATime(t *testing.T) {
 			}
 		}()
 		return post(t, api+"/api/v1/verify", "").code == http.StatusOK
-	}, 5*time.Second, 10*time.Millisecond)
+	}, 20*time.Second, 10*time.Millisecond)
 }
 
 // Drain ends a comparison.

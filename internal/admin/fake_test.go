@@ -66,10 +66,10 @@ func start(t *testing.T, f *fake, hosts ...string) (s *admin.Server, api, metric
 	api = serve(func(u *httptest.Server) { ended <- s.Serve(u.Listener) })
 	metrics = serve(func(u *httptest.Server) { ended <- s.ServeMetrics(u.Listener) })
 	for _, url := range []string{api, metrics} { // a shutdown before Serve would not be a test
-		require.Eventually(t, func() bool { return ask(t, "GET", url+"/livez", nil).code == http.StatusOK }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return ask(t, "GET", url+"/livez", nil).code == http.StatusOK }, 20*time.Second, time.Millisecond)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		require.NoError(t, s.Shutdown(ctx))
 		require.NoError(t, <-ended)

@@ -161,7 +161,7 @@ func TestShutdownIsAnswered(t *testing.T) {
 	a := ask(t, "POST", api+"/api/v1/shutdown", withToken())
 	require.Equal(t, http.StatusAccepted, a.code)
 	require.JSONEq(t, `{"stopping":true}`, a.body)
-	require.Eventually(t, func() bool { return f.shutdowns.Load() == 1 }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return f.shutdowns.Load() == 1 }, 20*time.Second, time.Millisecond)
 }
 
 // A header that is too large costs a connection, not memory.

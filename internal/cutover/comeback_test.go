@@ -216,7 +216,7 @@ func TestAnotherStoreEndsTheMode(t *testing.T) {
 				r.settled()
 				r.equal()
 				require.Equal(t, "s2", r.ledger.Totals().StoreID, "the evidence is about another store")
-				require.False(t, r.far.durable)
+				require.False(t, r.far.isDurable())
 				require.Equal(t, "demote", r.last("demote").Name)
 			})
 		})

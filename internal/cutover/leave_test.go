@@ -3,6 +3,7 @@ package cutover_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,13 +19,12 @@ var errNoSpace = errors.New("no space left on device")
 
 // once is a fault of one operation.
 func once(s *server, op string, before, after error) {
-	done := false
+	var done atomic.Bool
 	s.set(func(s *server) {
 		s.fault = func(_ context.Context, is string) (error, error) {
-			if is != op || done {
+			if is != op || done.Swap(true) {
 				return nil, nil
 			}
-			done = true
 			return before, after
 		}
 	})
@@ -47,7 +47,7 @@ func TestAStoreThatAnswersAProbeIsSpared(t *testing.T) {
 				require.True(t, r.acquire(lockKey(1), 1))
 				require.Equal(t, string(lockOf(1)), r.holder(lockKey(1)))
 				require.Equal(t, before.Epoch, r.now().Epoch)
-				require.Positive(t, r.far.probes)
+				require.Positive(t, r.far.probed())
 				r.settled()
 				require.True(t, r.whole.Is())
 				r.equal()
@@ -139,7 +139,7 @@ func TestAFailureIsDecidedOnce(t *testing.T) {
 		epoch := r.now().Epoch
 		require.True(t, r.now().FallenBack)
 		require.Equal(t, epoch, r.last("fallback").To.Epoch)
-		require.Equal(t, 1, r.far.probes)
+		require.Equal(t, 1, r.far.probed())
 	})
 }
 

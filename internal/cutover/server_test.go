@@ -111,7 +111,10 @@ func (s *server) Get(ctx context.Context, key locking.Key) (locking.Record, erro
 		return locking.Record{}, before
 	}
 	r, err := s.Store.Get(ctx, key)
-	r.Foreign = s.foreign != nil && s.foreign(r)
+	s.mu.Lock()
+	foreign := s.foreign
+	s.mu.Unlock()
+	r.Foreign = foreign != nil && foreign(r)
 	return r, errors.Join(err, after)
 }
 
@@ -170,6 +173,20 @@ func (s *server) Probe(ctx context.Context) error {
 	s.set(func(s *server) { s.probes++ })
 	before, after := s.meet(ctx, "probe")
 	return errors.Join(before, after)
+}
+
+// probed is how often it was.
+func (s *server) probed() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.probes
+}
+
+// isDurable reports whether it was told to keep what it answers.
+func (s *server) isDurable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.durable
 }
 
 func (s *server) Mode(ctx context.Context) ([]byte, error) {

@@ -69,7 +69,7 @@ func TestAStartAfterACleanStop(t *testing.T) {
 		whole, _ := r.standby.Whole()
 		require.True(t, whole)
 		require.True(t, r.toLegacy.Backlog().Clean())
-		require.True(t, r.far.durable)
+		require.True(t, r.far.isDurable())
 		require.False(t, r.acquire(lockKey(1), 2))
 		r.work()
 		r.requireKept()

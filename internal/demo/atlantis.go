@@ -147,6 +147,12 @@ func (a *atlantis) take(ctx context.Context, p pull, on project, looked func() e
 	return try, nil
 }
 
+// contested reports whether two have tried to take the same lock, whatever came of it.
+func (a *atlantis) contested() bool {
+	_, twice := a.holders.counts()
+	return twice > 0 || a.refused.Load() > 0
+}
+
 // holder returns the number of the pull request that holds a lock, 0 if none
 // does.
 func (a *atlantis) holder(ctx context.Context, key string) (int, error) {

@@ -52,7 +52,7 @@ func TestTheCertificateOfRedisIsLookedAt(t *testing.T) {
 	}{
 		"good":              {tls: redisstore.TLS{CAFile: by.File, CertFile: cert, KeyFile: key}},
 		"two weeks left":    {tls: redisstore.TLS{CAFile: by.File, CertFile: cert, KeyFile: key}, now: 350 * days},
-		"soon":              {tls: redisstore.TLS{CAFile: by.File, CertFile: cert, KeyFile: key}, now: 354*days - time.Minute, want: []string{"warning redis certificate", "warning redis client certificate"}, says: []string{year.UTC().Format(time.DateOnly), "in 11 days", "tls-cert-file"}},
+		"soon":              {tls: redisstore.TLS{CAFile: by.File, CertFile: cert, KeyFile: key}, now: 354*days - time.Hour, want: []string{"warning redis certificate", "warning redis client certificate"}, says: []string{year.UTC().Format(time.DateOnly), "in 11 days", "tls-cert-file"}},
 		"ends by the clock": {tls: redisstore.TLS{CAFile: by.File, CertFile: cert, KeyFile: key}, now: 366 * days, want: []string{"error redis certificate", "error redis client certificate"}, says: []string{"has expired on " + year.UTC().Format(time.DateOnly)}},
 		"not yet":           {tls: redisstore.TLS{CAFile: by.File, CertFile: cert, KeyFile: key}, now: -400 * days, want: []string{"error redis certificate", "error redis client certificate"}, says: []string{"not valid before", "timedatectl"}},
 		"expired":           {expired, expiredKey, redisstore.TLS{CAFile: by.File, CertFile: cert, KeyFile: key}, 0, []string{"error redis certificate"}, []string{"has expired on", "enhanced store is away"}},

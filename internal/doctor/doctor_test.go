@@ -34,12 +34,12 @@ func TestMain(m *testing.M) { leak.Main(m) }
 func good(t *testing.T) *config.Config {
 	t.Helper()
 	c := config.Default()
-	ports := process.FreeAddrs(t, 3)
 	c.Sidecar.DataDir = t.TempDir()
-	c.Sidecar.Listen, c.Sidecar.AdminListen, c.Sidecar.MetricsListen = ports[0], ports[1], ports[2]
 	store, err := legacy.Open(t.Context(), legacy.Options{Dir: c.Sidecar.DataDir})
 	require.NoError(t, err)
 	require.NoError(t, store.Close())
+	ports := process.FreeAddrs(t, 3) // last, as somebody may take one before it is looked at
+	c.Sidecar.Listen, c.Sidecar.AdminListen, c.Sidecar.MetricsListen = ports[0], ports[1], ports[2]
 	return c
 }
 
@@ -55,6 +55,9 @@ func examine(t *testing.T, o doctor.Options) doctor.Report {
 		require.Contains(t, []string{doctor.Error, doctor.Warning}, f.Severity)
 		require.True(t, slices.ContainsFunc(r.Checked, func(c string) bool { return strings.HasPrefix(c, f.Subject+": "+f.Check) }), f.What)
 	}
+	r.Findings = slices.DeleteFunc(r.Findings, func(f doctor.Finding) bool { // true of a busy machine; redisstore tests it
+		return f.Subject == "redis" && f.Check == "latency"
+	})
 	return r
 }
 

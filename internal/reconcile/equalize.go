@@ -56,6 +56,7 @@ func (r *Reconciler) all(ctx context.Context, side shadow.Side, b shadow.Backlog
 		r.filled, r.filling = true, false
 	}
 	r.progress.State, r.progress.Done = "done", r.progress.Total
+	r.err = nil // before it is said: what had kept it from being so is over
 	r.remember()
 	r.Logger.Info("every record is equal", "store", side, "records", total)
 	return nil

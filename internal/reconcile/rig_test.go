@@ -34,10 +34,10 @@ type identified struct {
 	id    string
 	lost  string // said by the next Join
 	away  bool
-	ahead bool         // of what is remembered, as each Join finds
-	gone  bool         // emptied, which the next Join finds
-	late  func()       // called by Join when it has done its work
-	fail  func() error // of each Get and Apply; nil: none fails
+	ahead bool                  // of what is remembered, as each Join finds
+	gone  bool                  // emptied, which the next Join finds
+	late  func()                // called by Join when it has done its work
+	fail  func(op string) error // of each "get" and "apply"; nil: none fails
 }
 
 func (s *identified) Join(context.Context, enhanced.Known) (enhanced.Joined, error) {
@@ -63,7 +63,7 @@ func (s *identified) Join(context.Context, enhanced.Known) (enhanced.Joined, err
 	return j, nil
 }
 
-func (s *identified) Probe(context.Context) error                     { return s.fails() }
+func (s *identified) Probe(context.Context) error                     { return s.fails("probe") }
 func (s *identified) Mode(context.Context) ([]byte, error)            { return nil, nil }
 func (s *identified) SetMode(context.Context, uint64, []byte) error   { return nil }
 func (s *identified) Admit(context.Context, string) ([]string, error) { return nil, nil }
@@ -78,7 +78,7 @@ func (s *identified) Known() enhanced.Known {
 func (s *identified) Close() error { return nil }
 
 // fails is what the next operation fails with.
-func (s *identified) fails() error {
+func (s *identified) fails(op string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -87,20 +87,20 @@ func (s *identified) fails() error {
 	case s.gone:
 		return locking.ErrStoreLost
 	case s.fail != nil:
-		return s.fail()
+		return s.fail(op)
 	}
 	return nil
 }
 
 func (s *identified) Get(ctx context.Context, key locking.Key) (locking.Record, error) {
-	if err := s.fails(); err != nil {
+	if err := s.fails("get"); err != nil {
 		return locking.Record{}, err
 	}
 	return s.Memory.Get(ctx, key)
 }
 
 func (s *identified) Apply(ctx context.Context, changes []locking.Change) ([]locking.Outcome, error) {
-	if err := s.fails(); err != nil {
+	if err := s.fails("apply"); err != nil {
 		return nil, err
 	}
 	return s.Memory.Apply(ctx, changes)
@@ -140,7 +140,7 @@ func (r *rig) start(unclean bool) {
 	r.t.Helper()
 	ledger, err := compare.OpenLedger(compare.LedgerOptions{Dir: r.dir})
 	require.NoError(r.t, err)
-	guard := breaker.New(r.behind, breaker.Options{Budget: time.Second, FailureThreshold: 5, Timeout: 200 * time.Millisecond, SuccessThreshold: 3})
+	guard := breaker.New(r.behind, breaker.Options{Budget: patience, FailureThreshold: 5, Timeout: 200 * time.Millisecond, SuccessThreshold: 3})
 	r.ledger = ledger
 	r.follower = shadow.NewFollower(shadow.FollowerOptions{Side: shadow.EnhancedSide, Store: guard, Ledger: ledger, Metrics: metrics.NewOperations(nil), Logger: hclog.NewNullLogger()})
 	r.router = shadow.NewRouter(shadow.RouterOptions{

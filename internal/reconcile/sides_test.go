@@ -48,7 +48,7 @@ func newBoth(t *testing.T, a shadow.Assignment, records int) *both {
 	require.NoError(t, err)
 	b.conflicts, err = shadow.OpenConflicts(b.dir)
 	require.NoError(t, err)
-	guard := breaker.New(b.behind, breaker.Options{Budget: time.Second, FailureThreshold: 5, Timeout: 50 * time.Millisecond, SuccessThreshold: 1})
+	guard := breaker.New(b.behind, breaker.Options{Budget: patience, FailureThreshold: 5, Timeout: 50 * time.Millisecond, SuccessThreshold: 1})
 	options := shadow.FollowerOptions{Ledger: b.ledger, Metrics: metrics.NewOperations(nil), Logger: hclog.NewNullLogger()}
 	options.Side, options.Store = shadow.LegacySide, b.authority
 	b.toLegacy = shadow.NewFollower(options)

@@ -52,7 +52,7 @@ func TestGoRedisWorks(t *testing.T) {
 			for _, encrypted := range []bool{false, true} {
 				t.Run(fmt.Sprintf("proto=%d password=%q tls=%t", proto, password, encrypted), func(t *testing.T) {
 					options := resp.Options{Password: password}
-					client := &redis.Options{Protocol: proto, Password: password, DB: 1}
+					client := &redis.Options{Protocol: proto, Password: password, DB: 1, ReadTimeout: patience}
 					if encrypted {
 						options.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 						client.TLSConfig = &tls.Config{RootCAs: pool}
@@ -128,6 +128,7 @@ func TestPlainTextOnATLSPortIsRefused(t *testing.T) {
 	half.send("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
 	half.wantEnd("")
 
+	server = start(t, resp.Options{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}) // with the time that a handshake may take
 	good, err := tls.Dial("tcp", server.addr, &tls.Config{RootCAs: pool})
 	require.NoError(t, err)
 	_, err = good.Write([]byte("PING\r\n"))

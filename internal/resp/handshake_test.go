@@ -137,7 +137,7 @@ func TestPasswordIsRequired(t *testing.T) {
 			p.send(c.send + "\r\n")
 			want := strings.NewReplacer("{2}", fmt.Sprintf(hello2, 1)).Replace(c.want)
 			p.want(want)
-			require.NoError(t, p.CloseWrite())
+			require.NoError(t, p.closeWrite())
 			p.wantEnd("")
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -74,7 +75,7 @@ func TestMemoryFollowsTheBytesThatArrivedNotTheClaim(t *testing.T) {
 				p, bytes := dial(t), []byte(send)
 				got := allocated(func() {
 					_, _ = p.Write(bytes)
-					_ = p.CloseWrite()
+					_ = p.closeWrite()
 					_, _ = io.Copy(io.Discard, p)
 				})
 				t.Logf("%d bytes", got)
@@ -135,32 +136,40 @@ func TestUnfinishedCommandIsCutAtItsDeadline(t *testing.T) {
 		p.wantEnd("")
 		require.GreaterOrEqual(t, time.Since(began), 200*time.Millisecond)
 	}
-	require.EqualValues(t, 2, rejected(t, registry, "timeout"))
+	require.Eventually(t, func() bool { return rejected(t, registry, "timeout") == 2 }, patience, time.Millisecond)
 }
 
 // Between commands a proven connection has no deadline, and that of an earlier
 // command does not linger.
 func TestIdleConnectionStaysAfterItsFirstCommand(t *testing.T) {
-	server := start(t, resp.Options{CommandTimeout: 50 * time.Millisecond, HandshakeTimeout: 100 * time.Millisecond})
-	p := server.dialProven(t)
-	p.send("*1\r\n$4\r\nPI")
-	p.ask("NG\r\n*0\r", "+PONG\r\n")
-	p.send("\n")
-	quiet := server.dial(t)
-	quiet.wantEnd("") // the handshake timeout has passed by now: a clock that needs no sleep
-	server.dial(t).wantEnd("")
-	p.ask("PING\r\n", "+PONG\r\n")
+	synctest.Test(t, func(t *testing.T) {
+		const command = 50 * time.Millisecond
+		dial := startPiped(t, resp.Options{CommandTimeout: command, HandshakeTimeout: 2 * command})
+		p := dial()
+		p.ask("PING\r\n", "+PONG\r\n")
+		p.send("*1\r\n$4\r\nPI")
+		time.Sleep(command - 1)
+		p.ask("NG\r\n*0\r", "+PONG\r\n")
+		time.Sleep(command - 1)
+		p.send("\n")
+		time.Sleep(time.Hour)
+		p.ask("PING\r\n", "+PONG\r\n")
+	})
 }
 
 // Neither silence nor errors are a first command: such a connection has its time only.
 func TestConnectionMustCompleteACommandInTime(t *testing.T) {
 	for _, send := range []string{"", "x", "*0\r\n", "nonsense\r\n", "CLIENT SETINFO a b\r\n"} {
 		t.Run(send, func(t *testing.T) {
-			server := start(t, resp.Options{HandshakeTimeout: 100 * time.Millisecond})
-			p := server.dial(t)
-			p.send(send)
-			_, err := io.Copy(io.Discard, p)
-			require.NoError(t, err)
+			synctest.Test(t, func(t *testing.T) {
+				dial := startPiped(t, resp.Options{HandshakeTimeout: 100 * time.Millisecond})
+				began := time.Now()
+				p := dial()
+				p.send(send)
+				_, err := io.Copy(io.Discard, p)
+				require.NoError(t, err)
+				require.Equal(t, 100*time.Millisecond, time.Since(began))
+			})
 		})
 	}
 }
@@ -194,7 +203,7 @@ func TestClientThatNeverReadsIsCut(t *testing.T) {
 // stay far below 200 MB.
 func TestUnprovenConnectionsAreSmall(t *testing.T) {
 	const count = 2000
-	server := start(t, resp.Options{})
+	server := start(t, resp.Options{HandshakeTimeout: 10 * patience}) // all are there at a time, however slowly they come
 	peers := make([]*net.TCPConn, 0, count)
 	before := inUse()
 	for range count {

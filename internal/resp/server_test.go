@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lock-sidecar/lock-sidecar/internal/resp"
+	"github.com/lock-sidecar/lock-sidecar/test/pipes"
 )
 
 const patience = 20 * time.Second // for what must happen, on a busy machine
@@ -139,7 +140,7 @@ func startOn(t testing.TB, listener net.Listener, o resp.Options) *running {
 
 // peer is a client that sees bytes.
 type peer struct {
-	*net.TCPConn
+	net.Conn
 	t testing.TB
 }
 
@@ -149,7 +150,20 @@ func (r *running) dial(t testing.TB) *peer {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
-	return &peer{c.(*net.TCPConn), t}
+	return &peer{c, t}
+}
+
+// startPiped serves a listener whose connections are pipes, in a bubble: nothing but its clock makes a time pass.
+func startPiped(t *testing.T, o resp.Options) (dial func() *peer) {
+	t.Helper()
+	listener := pipes.Listen()
+	startOn(t, listener, o)
+	return func() *peer {
+		c, err := listener.Dial()
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		return &peer{c, t}
+	}
 }
 
 // dialProven is a connection that has completed a command.
@@ -165,6 +179,9 @@ func (p *peer) send(s string) {
 	_, err := io.WriteString(p, s)
 	require.NoError(p.t, err)
 }
+
+// closeWrite says that no more comes.
+func (p *peer) closeWrite() error { return p.Conn.(*net.TCPConn).CloseWrite() }
 
 // want reads as many bytes as it wants.
 func (p *peer) want(reply string) {

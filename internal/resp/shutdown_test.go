@@ -52,6 +52,7 @@ func TestDrainCutsWhatDoesNotEnd(t *testing.T) {
 	drained := make(chan error, 1)
 	go func() { drained <- server.Shutdown(ctx) }()
 	require.Eventually(t, func() bool { _, err := net.Dial("tcp", server.addr); return err != nil }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return server.Connections() == 1 }, patience, time.Millisecond) // those that tried are gone
 	require.NoError(t, session.Err())
 	cancel()
 	err := <-drained

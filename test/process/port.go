@@ -16,8 +16,9 @@ const (
 	portTries   = 100
 )
 
-// FreeAddr returns a loopback address, host:port, that nobody listened on a moment ago. Another process may take it
-// before the caller does, so a caller must be ready to ask for another one.
+// FreeAddr returns a loopback address, host:port, that nobody listened on a moment ago. Until the test ends FreeAddr
+// gives it to nobody else, in other test processes either: a server that was stopped finds its port free, and where
+// nobody is meant to listen nobody does. Others may take it, so a caller must be ready to ask for another one.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
 	return FreeAddrs(t, 1)[0]
@@ -29,15 +30,29 @@ func FreeAddrs(t testing.TB, n int) []string {
 	var addrs []string
 	for range portTries {
 		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowestPort+rand.IntN(highestPort-lowestPort)))
-		listener, err := net.Listen("tcp", addr)
-		if err != nil {
+		if !reserve(t, addr) {
 			continue
 		}
-		defer func() { _ = listener.Close() }() // held until all are found, so that they differ
 		if addrs = append(addrs, addr); len(addrs) == n {
 			return addrs
 		}
 	}
 	t.Fatalf("find %d free ports: not found in %d tries between %d and %d", n, portTries, lowestPort, highestPort)
 	return nil
+}
+
+// reserve keeps the address from other callers by its UDP port, which no server here uses, and reports whether it is free.
+func reserve(t testing.TB, addr string) bool {
+	reserved, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return false
+	}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		_ = reserved.Close()
+		return false
+	}
+	_ = listener.Close()
+	t.Cleanup(func() { _ = reserved.Close() })
+	return true
 }

@@ -3,24 +3,26 @@
 package process
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"os/exec"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// pipeDrain bounds the wait for output after the process has ended, in case a grandchild keeps the pipe open.
+// pipeDrain bounds the wait for output that cmd sends elsewhere after the process has ended, in case a grandchild keeps
+// the pipe open.
 const pipeDrain = 5 * time.Second
 
 // Process is a started child. All methods are safe for concurrent use.
 type Process struct {
 	cmd    *exec.Cmd
-	output lockedBuffer
+	output *os.File // without a name: what the child has written can be read at once, as out of no pipe
 	ended  chan struct{}
 	code   int // valid once ended is closed
 }
@@ -29,12 +31,16 @@ type Process struct {
 // ends, the process is killed if it still runs, and waited for.
 func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
-	p := &Process{cmd: cmd, ended: make(chan struct{})}
+	output, err := openOutput()
+	if err != nil {
+		t.Fatalf("start %s: %v", cmd.Path, err)
+	}
+	p := &Process{cmd: cmd, output: output, ended: make(chan struct{})}
 	if cmd.Stdout == nil {
-		cmd.Stdout = &p.output
+		cmd.Stdout = p.output
 	}
 	if cmd.Stderr == nil {
-		cmd.Stderr = &p.output
+		cmd.Stderr = p.output
 	}
 	cmd.WaitDelay = pipeDrain
 	endWithParent(cmd)
@@ -50,6 +56,18 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	return p
 }
 
+// openOutput makes a file that is gone with the last who has it open: Output may be asked for after the test.
+func openOutput() (*os.File, error) {
+	file, err := os.CreateTemp("", "process-output-")
+	if err != nil {
+		return nil, fmt.Errorf("make a file for the output: %w", err)
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		return nil, errors.Join(fmt.Errorf("unlink the file for the output: %w", err), file.Close())
+	}
+	return file, nil
+}
+
 // exitCode is the code, or 128 + the number of the signal that ended the process, as a shell reports it.
 func exitCode(state *os.ProcessState) int {
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
@@ -61,8 +79,15 @@ func exitCode(state *os.ProcessState) int {
 // PID is the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Output is all that was captured so far, stdout and stderr in the order of arrival.
-func (p *Process) Output() string { return p.output.String() }
+// Output is all that the process has written so far, stdout and stderr in the order in which it did: a line that it
+// wrote before it answered somebody is there when the answer is.
+func (p *Process) Output() string {
+	text, err := io.ReadAll(io.NewSectionReader(p.output, 0, math.MaxInt64))
+	if err != nil { // of a file that is open
+		panic(fmt.Sprintf("read the output of %s: %v", p.cmd.Path, err))
+	}
+	return string(text)
+}
 
 // Ended is closed when the process has ended and its output is complete.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
@@ -100,22 +125,4 @@ func (p *Process) Wait(ctx context.Context) (int, error) {
 	case <-ctx.Done():
 		return 0, fmt.Errorf("wait for %s: %w", p.cmd.Path, ctx.Err())
 	}
-}
-
-// lockedBuffer is a bytes.Buffer for one writer and any number of readers. Its zero value is empty.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

@@ -2,9 +2,12 @@ package process_test
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -61,9 +64,35 @@ func TestProcessIsGoneWhenItsTestEnds(t *testing.T) {
 	require.ErrorIs(t, syscall.Kill(p.PID(), 0), syscall.ESRCH)
 }
 
-// A free address can be listened on.
-func TestFreeAddrCanBeListenedOn(t *testing.T) {
-	listener, err := net.Listen("tcp", process.FreeAddr(t))
+// A free address can be listened on, and until its test ends it cannot be reserved again.
+func TestFreeAddrCanBeListenedOnAndIsNotGivenTwice(t *testing.T) {
+	var addr string
+	t.Run("inner", func(t *testing.T) {
+		addr = process.FreeAddr(t)
+		listener, err := net.Listen("tcp", addr)
+		require.NoError(t, err)
+		require.NoError(t, listener.Close())
+		require.False(t, process.Reserve(t, addr))
+	})
+	require.True(t, process.Reserve(t, addr))
+}
+
+// What a process wrote before it did something that is noticed is in its output by then.
+func TestOutputIsThereAtOnce(t *testing.T) {
+	reader, writer, err := os.Pipe()
 	require.NoError(t, err)
-	require.NoError(t, listener.Close())
+	defer reader.Close()
+	cmd := exec.Command("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do echo line $i; echo x >&3; read _; done")
+	answers, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	cmd.ExtraFiles = []*os.File{writer}
+	p := process.Start(t, cmd)
+	require.NoError(t, writer.Close())
+	for i := range 8 {
+		_, err := io.ReadFull(reader, make([]byte, 2))
+		require.NoError(t, err)
+		require.True(t, strings.HasSuffix(p.Output(), fmt.Sprintf("line %d\n", i+1)), p.Output())
+		_, err = io.WriteString(answers, "\n")
+		require.NoError(t, err)
+	}
 }
