@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,8 +23,8 @@ type history struct {
 	openTo   string
 }
 
-// work writes, rewrites and releases locks of its own until a command fails, and remembers what was answered.
-func work(c *redis.Client, client int) *history {
+// work writes, rewrites and releases locks of its own until a command fails, counts and remembers what was answered.
+func work(c *redis.Client, client int, answered *atomic.Int64) *history {
 	h := &history{answered: map[string]string{}}
 	for i := 0; ; i++ {
 		path := fmt.Sprintf("client-%d/%d", client, i%50)
@@ -41,7 +42,14 @@ func work(c *redis.Client, client int) *history {
 			return h
 		}
 		h.answered[key], h.open = value, ""
+		answered.Add(1)
 	}
+}
+
+// begun waits until that many writes were answered.
+func begun(t *testing.T, answered *atomic.Int64, writes int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return answered.Load() >= int64(writes) }, healWithin, time.Millisecond)
 }
 
 // After a kill -9 in the middle of traffic, every write that was answered is there, and none that was not has half
@@ -53,12 +61,14 @@ func TestKillNineLosesNoAnsweredWrite(t *testing.T) {
 		const clients = 20
 		histories := make([]*history, clients)
 		var all sync.WaitGroup
+		var answered atomic.Int64
 		for i := range clients {
 			c := redis.NewClient(&redis.Options{Addr: p.Addr, MaxRetries: -1, DialerRetries: 1})
 			t.Cleanup(func() { _ = c.Close() })
-			all.Go(func() { histories[i] = work(c, 100*round+i+1) })
+			all.Go(func() { histories[i] = work(c, 100*round+i+1, &answered) })
 		}
-		time.AfterFunc(time.Duration(100+50*round)*time.Millisecond, p.Kill9)
+		begun(t, &answered, 3*clients)
+		time.AfterFunc(time.Duration(50+50*round)*time.Millisecond, p.Kill9)
 		all.Wait()
 		<-p.Ended()
 
@@ -90,12 +100,14 @@ func TestSIGTERMInTrafficLosesNothing(t *testing.T) {
 	const clients = 10
 	histories := make([]*history, clients)
 	var all sync.WaitGroup
+	var answered atomic.Int64
 	for i := range clients {
 		c := redis.NewClient(&redis.Options{Addr: p.Addr, MaxRetries: -1, DialerRetries: 1})
 		t.Cleanup(func() { _ = c.Close() })
-		all.Go(func() { histories[i] = work(c, i+1) })
+		all.Go(func() { histories[i] = work(c, i+1, &answered) })
 	}
-	time.AfterFunc(200*time.Millisecond, func() { _ = p.Signal(syscall.SIGTERM) })
+	begun(t, &answered, 3*clients)
+	time.AfterFunc(100*time.Millisecond, func() { _ = p.Signal(syscall.SIGTERM) })
 	all.Wait()
 	require.Zero(t, p.Wait())
 	locks := sidecar.ReadAtlantisDB(t, filepath.Join(p.DataDir, "atlantis.db"))["runLocks"]

@@ -15,4 +15,6 @@ const (
 	// slowestAnswer is a bound that a machine which does other things too can keep. Atlantis itself waits 3 s.
 	slowestAnswer = 2500 * time.Millisecond
 	slowestHold   = 2 * time.Second
+	// returnWithin is how long a sidecar may take to go back to a store that is there again.
+	returnWithin = 2 * time.Minute
 )

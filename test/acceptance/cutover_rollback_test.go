@@ -148,6 +148,7 @@ func TestDrills(t *testing.T) {
 	p := above(t, "primary", "", server.Addr)
 	run := begin(t, p.Addr, 1)
 	wait(t, outageFor/2)
+	await(t, p, returnWithin, "safe before the fault", safe("primary"))
 	var outage struct {
 		OK             bool
 		Commands       int

@@ -14,4 +14,5 @@ const (
 	crashes       = 30
 	slowestAnswer = time.Second
 	slowestHold   = 500 * time.Millisecond
+	returnWithin  = healWithin + 5*time.Second // the pause against flapping
 )

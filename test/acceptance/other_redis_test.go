@@ -19,6 +19,6 @@ func TestAStartBesideAnEmptyRedisForgetsNothing(t *testing.T) {
 	p = sidecar.Start(t, sidecar.Options{Unready: true, DataDir: p.DataDir, Args: quickly("--redis-addr", redistest.Start(t).Addr)})
 	require.Error(t, p.Client(t).Get(t.Context(), oldLock).Err())
 	p.Stop()
-	p = sidecar.Start(t, sidecar.Options{Unready: true, DataDir: p.DataDir, Args: quickly("--redis-addr", r.proxy.Addr)})
+	p = sidecar.Start(t, sidecar.Options{DataDir: p.DataDir, Args: quickly("--redis-addr", r.proxy.Addr)})
 	require.Equal(t, lockedWorld()[oldLock], p.Client(t).Get(t.Context(), oldLock).Val(), "%+v", stateOf(t, p))
 }

@@ -60,6 +60,7 @@ func TestAForeignChangeDuringAFallbackIsAConflict(t *testing.T) {
 			set(gone, "gone", 3)
 			set(aStatus, "no lock, but any bytes will do", 12)
 
+			await(t, p, returnWithin, "safe before the fault", safe("primary"))
 			r.proxy.Set(faultproxy.Fault{Refuse: true})
 			require.NoError(t, c.Del(t.Context(), freeLock).Err(), "answered by legacy")
 			require.True(t, stateOf(t, p).FallenBack)
@@ -126,6 +127,7 @@ func TestAConflictSurvivesACrash(t *testing.T) {
 	p := above(t, "primary", "", r.proxy.Addr)
 	const key = "pr/acme/infra/held/default/"
 	require.NoError(t, p.Client(t).Set(t.Context(), key, lockJSON("acme/infra", "held", 1), 0).Err())
+	await(t, p, returnWithin, "safe before the fault", safe("primary"))
 	done(t, p, "fallback", "--reason", "acceptance test")
 	tamper(t, r.server, r.redis, key, lockJSON("acme/infra", "held", 9), "9")
 	_, _, _ = p.Verb("return")
@@ -150,6 +152,7 @@ func TestARepairDoesNotClaimAConflict(t *testing.T) {
 	r := newOutageRig(t)
 	p := above(t, "primary", "", r.proxy.Addr)
 	require.NoError(t, p.Client(t).Set(t.Context(), oldLock, lockedWorld()[oldLock], 0).Err())
+	await(t, p, returnWithin, "safe before the fault", safe("primary"))
 	done(t, p, "fallback", "--reason", "acceptance test")
 	requireEqual(t, p, healWithin)
 	tamper(t, r.server, r.redis, oldLock, lockJSON("acme/infra", "old", 9), "9")

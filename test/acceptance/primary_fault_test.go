@@ -14,8 +14,9 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/test/sidecar"
 )
 
-// durable are arguments for a Redis that loses nothing that it answered when it is killed.
-func durable() []string { return []string{"--appendonly", "yes", "--appendfsync", "always"} }
+// durable are arguments for a Redis that loses nothing that it answered when it is killed: it gives each write to the
+// kernel before it answers. It waits for no disk: one of a busy machine stalls for longer than the sidecar waits for Redis.
+func durable() []string { return []string{"--appendonly", "yes", "--appendfsync", "no"} }
 
 // outageRig is a Redis that answers in primary, behind a proxy.
 type outageRig struct {
@@ -103,6 +104,7 @@ func TestInPrimaryNoFaultOfRedisReachesAtlantis(t *testing.T) {
 }
 
 func outlive(t *testing.T, r *outageRig, p *sidecar.Process, o outage) {
+	m := watchMachine(t)
 	run := begin(t, p.Addr, 1)
 	h := newChronicle("outage", 4)
 	stop := h.watch(t, p.Addr, 6)
@@ -111,6 +113,7 @@ func outlive(t *testing.T, r *outageRig, p *sidecar.Process, o outage) {
 		o.before(t, r)
 	}
 	wait(t, 500*time.Millisecond)
+	await(t, p, returnWithin, "safe before the fault", safe("primary"))
 	began := time.Now()
 	o.begin(t, r)
 	left := await(t, p, returnWithin, "left", func(s state) bool { return s.FallenBack || s.Mode == "shadow" })
@@ -138,8 +141,8 @@ func outlive(t *testing.T, r *outageRig, p *sidecar.Process, o outage) {
 	require.Empty(t, h.failed())
 	requireUnharmed(t, report)
 	h.check(t)
-	require.Less(t, worst.Max, slowestAnswer)
-	require.Less(t, report.Latency(ended, time.Time{}).Max, slowestAnswer)
+	m.requireAnswerIn(t, worst.Max, "during the fault")
+	m.requireAnswerIn(t, report.Latency(ended, time.Time{}).Max, "after it")
 	require.Zero(t, back.Conflicts)
 	if o.lost {
 		require.NotEqual(t, left.StoreID, "")
@@ -160,6 +163,7 @@ func TestTheLateWriteAfterSIGCONTChangesNothing(t *testing.T) {
 	const free, taken = "pr/acme/infra/free/default/", "pr/acme/infra/taken/default/"
 	require.NoError(t, c.Set(t.Context(), taken, lockJSON("acme/infra", "taken", 1), 0).Err())
 
+	await(t, p, returnWithin, "safe before the fault", safe("primary"))
 	r.server.Pause()
 	require.NoError(t, c.Set(t.Context(), free, lockJSON("acme/infra", "free", 1), 0).Err(), "held, and then granted by legacy")
 	for path, key := range map[string]string{"free": free, "taken": taken} {
@@ -182,6 +186,7 @@ func TestAManualFallbackWaitsForTheOperator(t *testing.T) {
 	r := newOutageRig(t)
 	p := above(t, "primary", "", r.proxy.Addr)
 	run := begin(t, p.Addr, 1)
+	await(t, p, returnWithin, "safe before the fault", safe("primary"))
 	done(t, p, "fallback", "--reason", "Redis is to be moved")
 	await(t, p, returnWithin, "fallen back", fallenBack)
 	wait(t, 2*time.Second) // longer than the pause against flapping

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/stretchr/testify/require"
 )
 
 // When the store falls silent under fifty clients, nobody waits for an answer longer than the second that is promised:
@@ -18,12 +16,13 @@ func TestTheFirstAnswerAfterASilentFault(t *testing.T) {
 		}
 		t.Run(strings.ReplaceAll(o.name, " ", "-"), func(t *testing.T) {
 			var worst []time.Duration
+			m := watchMachine(t)
 			for range silences {
 				worst = append(worst, silence(t, o))
 			}
 			slices.Sort(worst)
 			t.Logf("slowest answers of %d runs: %v", len(worst), worst)
-			require.Less(t, worst[len(worst)-1], slowestAnswer)
+			m.requireAnswerIn(t, worst[len(worst)-1], "the slowest of all")
 		})
 	}
 }
@@ -36,6 +35,7 @@ func silence(t *testing.T, o outage) time.Duration {
 	p := above(t, "primary", "", r.proxy.Addr)
 	run := begin(t, p.Addr, 1)
 	wait(t, 500*time.Millisecond)
+	await(t, p, returnWithin, "safe before the fault", safe("primary"))
 	began := time.Now()
 	o.begin(t, r)
 	await(t, p, returnWithin, "fallen back", fallenBack)

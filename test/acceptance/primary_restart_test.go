@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lock-sidecar/lock-sidecar/test/faultproxy"
-	"github.com/lock-sidecar/lock-sidecar/test/process"
 	"github.com/lock-sidecar/lock-sidecar/test/redistest"
 	"github.com/lock-sidecar/lock-sidecar/test/sidecar"
 )
@@ -58,6 +57,7 @@ func stopIn(t *testing.T, mode string, fallen, crash bool) stopped {
 	left := stopped{old: snapshot()}
 	set(newLock)
 	if fallen {
+		await(t, p, returnWithin, "safe before the fault", safe(mode))
 		r.proxy.Set(faultproxy.Fault{Refuse: true})
 		require.NoError(t, p.Client(t).Set(t.Context(), "pr/acme/infra/fallen/default/", lockJSON("acme/infra", "fallen", 3), 0).Err())
 		require.NoError(t, p.Client(t).Del(t.Context(), "pr/acme/infra/fallen/default/").Err())
@@ -165,7 +165,7 @@ func TestARestartInEveryStateFindsEveryRedis(t *testing.T) {
 }
 
 func startAgain(t *testing.T, left stopped, mode string, then restart) {
-	addr := process.FreeAddr(t)
+	addr := "127.0.0.1:1" // where nobody listens, and nobody begins to
 	var server *redistest.Server
 	switch then.redis {
 	case "up":
@@ -180,7 +180,17 @@ func startAgain(t *testing.T, left stopped, mode string, then restart) {
 	if server != nil {
 		addr = server.Addr
 	}
-	p := sidecar.Start(t, sidecar.Options{DataDir: copied(t, left.dir), Args: quickly("--redis-addr", addr), Unready: true})
+	start := func() *sidecar.Process {
+		return sidecar.Start(t, sidecar.Options{DataDir: copied(t, left.dir), Args: quickly("--redis-addr", addr), Unready: true})
+	}
+	p := start()
+	for range 5 { // a start that Redis did not answer in time is one with Redis away
+		if !then.down || !stateOf(t, p).FallenBack {
+			break
+		}
+		p.Kill9()
+		p = start()
+	}
 	c := impatient(t, p)
 	requireNothingGuessed(t, c)
 	if then.mode != "" {

@@ -30,6 +30,7 @@ func killUnderLoad(t *testing.T, redisAddr string) {
 		run := traffic.Start(t.Context(), traffic.Options{
 			Addr: p.Addr, Clients: 20, Repos: 5, Paths: 5, Think: 2 * time.Millisecond, Seed: uint64(round), Generation: round,
 		})
+		require.Eventually(t, func() bool { return run.Answered() > 3*someCommands }, healWithin, time.Millisecond)
 		after := time.Duration(50+random.IntN(700)) * time.Millisecond
 		killed := time.AfterFunc(after, p.Kill9)
 		report := run.Wait()

@@ -18,7 +18,7 @@ import (
 
 // measurements is how often a fault is brought about at most until its latencies show no added delay. A delay that the
 // fault makes is there each time; a stall of a shared machine that hits one of two processes is not.
-const measurements = 3
+const measurements = 6
 
 // fault is something that happens to Redis, and its end.
 type fault struct {
@@ -157,7 +157,7 @@ func awaitReason(t *testing.T, p *sidecar.Process, reasons []string, within time
 		return "(not asked)"
 	}
 	said := map[string]bool{}
-	for deadline := time.Now().Add(max(within, 10*time.Second)); time.Now().Before(deadline); wait(t, 2*pollEvery) {
+	for deadline := time.Now().Add(max(within, healWithin)); time.Now().Before(deadline); wait(t, 2*pollEvery) {
 		s := statusOf(t, p)
 		if s.Enhanced.Healthy {
 			continue

@@ -10,4 +10,6 @@ const (
 	faultFor      = 2 * time.Second // each fault of Redis
 	kills         = 5               // kill -9 under load
 	moreFaults    = false           // of the network, variants of others
+	// healWithin is how long a follower that is back may take on a machine that does other things too.
+	healWithin = 2 * time.Minute
 )

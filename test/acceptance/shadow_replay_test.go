@@ -67,7 +67,7 @@ func TestAStartOnAtlantisDBFillsTheEnhancedStore(t *testing.T) {
 				want := redisKeys(t, fixture)
 				began := time.Now()
 				p := shadowOn(t, fixtureDB(t, fixture), redisAddr)
-				v := requireEqual(t, p, 5*time.Second)
+				v := requireEqual(t, p, healWithin)
 				t.Logf("%d records verified %s after the start", v.Compared, time.Since(began).Round(time.Millisecond))
 				require.Equal(t, len(want), v.Compared)
 				s := statusOf(t, p)

@@ -10,4 +10,5 @@ const (
 	faultFor      = 20 * time.Second
 	kills         = 50
 	moreFaults    = true
+	healWithin    = 20 * time.Second // the product promises it for a follower that is back
 )

@@ -124,6 +124,7 @@ func TestWhatAReconcileOverwritesIsRecordedFirst(t *testing.T) {
 		proxy.Set(faultproxy.Fault{Refuse: true})
 		want[aStatus] += " "
 		require.NoError(t, p.Client(t).Set(t.Context(), aStatus, want[aStatus], 0).Err())
+		require.Eventually(t, func() bool { return statusOf(t, p).Mirror.Dirty > 0 }, healWithin, pollEvery, "missed")
 		rewrite(t, c, aStatus, "{}")
 		proxy.Set(faultproxy.Pass())
 		requireEqual(t, p, healWithin)

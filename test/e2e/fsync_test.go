@@ -29,25 +29,40 @@ func failing(t *testing.T, p *sidecar.Process, calls, when string) (mend func())
 	if when != "" {
 		inject += ":when=" + when
 	}
-	strace := process.Start(t, exec.Command("strace", "-f", "-p", strconv.Itoa(p.PID()), "-o", "/dev/null",
-		"-e", "trace="+calls, "-e", inject))
-	require.Eventually(t, func() bool {
-		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.PID()))
-		require.NoError(t, err)
-		for _, thread := range threads {
-			status, err := os.ReadFile(thread)
-			if err == nil && strings.Contains(string(status), "TracerPid:\t0\n") {
-				return false
-			}
+	for range 10 {
+		strace := process.Start(t, exec.Command("strace", "-f", "-p", strconv.Itoa(p.PID()), "-o", "/dev/null",
+			"-e", "trace="+calls, "-e", inject))
+		mend = func() {
+			t.Helper()
+			require.NoError(t, strace.Signal(syscall.SIGINT))
+			_, err := strace.Wait(t.Context())
+			require.NoError(t, err)
 		}
-		return len(threads) > 0
-	}, patience, time.Millisecond, "strace has attached")
-	return func() {
-		t.Helper()
-		require.NoError(t, strace.Signal(syscall.SIGINT))
-		_, err := strace.Wait(t.Context())
-		require.NoError(t, err)
+		require.Eventually(t, func() bool { // each thread has a tracer some time before that stops it for the first time
+			return strings.Contains(strace.Output(), fmt.Sprintf("Process %d attached", p.PID()))
+		}, patience, time.Millisecond, "strace has attached")
+		if traced(t, p) {
+			return mend
+		}
+		mend() // a thread was born while strace read who is there
 	}
+	require.FailNow(t, "strace leaves a thread out each time")
+	return nil
+}
+
+// traced says whether every thread of a sidecar has a tracer. Those that are born from then on have the same.
+func traced(t *testing.T, p *sidecar.Process) bool {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.PID()))
+	require.NoError(t, err)
+	require.NotEmpty(t, threads)
+	for _, thread := range threads {
+		status, err := os.ReadFile(thread)
+		if err == nil && strings.Contains(string(status), "TracerPid:\t0\n") {
+			return false
+		}
+	}
+	return true
 }
 
 // While the disk cannot sync, no write is answered with OK; afterwards writes work again, and nothing answered is lost.

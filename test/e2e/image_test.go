@@ -108,22 +108,22 @@ func (c *container) hook(serve *process.Process, args ...string) (output string,
 	c.t.Helper()
 	cmd := exec.Command("nsenter", append([]string{"--target", strconv.Itoa(serve.PID()), "--pid", sidecar.Binary(c.t)}, args...)...)
 	cmd.Env, cmd.Dir = c.env, c.root
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	p := process.Start(c.t, cmd)
-	code, err := p.Wait(ctx)
-	require.NoError(c.t, err)
-	return p.Output(), code
+	return c.await(process.Start(c.t, cmd))
 }
 
 // exec runs a verb, as kubelet's exec probes and hooks do, to its end.
 func (c *container) exec(args ...string) (output string, code int) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	return c.await(c.start(args...))
+}
+
+// await waits for the end of a process.
+func (c *container) await(p *process.Process) (output string, code int) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	p := c.start(args...)
 	code, err := p.Wait(ctx)
-	require.NoError(c.t, err)
+	require.NoError(c.t, err, "%s", p.Output())
 	return p.Output(), code
 }
 
@@ -132,7 +132,7 @@ func (c *container) exec(args ...string) (output string, code int) {
 func TestTheImageWorksAsAtlantisUserOnAReadOnlyRoot(t *testing.T) {
 	c := newContainer(t)
 	serve := c.start("serve")
-	_, code := c.exec("wait", "--timeout", "15s") // a startup probe
+	_, code := c.exec("wait", "--timeout", "50s") // a startup probe
 	require.Zero(t, code, serve.Output())
 	output, code := c.exec("status")
 	require.Zero(t, code, output)
@@ -163,21 +163,17 @@ func TestTheImageWorksAsAtlantisUserOnAReadOnlyRoot(t *testing.T) {
 	require.Equal(t, 1, code, output)
 	require.NoError(t, atlantis.Close())
 	require.NoError(t, serve.Signal(syscall.SIGTERM))
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	code, err = serve.Wait(ctx)
-	require.NoError(t, err)
-	require.Zero(t, code, serve.Output())
+	output, code = c.await(serve)
+	require.Zero(t, code, output)
 	require.NotContains(t, serve.Output(), sidecar.Token)
 
 	serve = c.start("serve")
-	_, code = c.exec("wait", "--timeout", "15s")
+	_, code = c.exec("wait", "--timeout", "50s")
 	require.Zero(t, code, serve.Output())
 	output, code = c.hook(serve, "shutdown", "--after", atlantisGone(t))
 	require.Zero(t, code, "kubelet tells of a hook that did not end well: %s", output)
-	code, err = serve.Wait(ctx)
-	require.NoError(t, err)
-	require.Zero(t, code, serve.Output())
+	output, code = c.await(serve)
+	require.Zero(t, code, output)
 }
 
 // atlantisGone is an address where nobody listens any more.

@@ -143,7 +143,7 @@ func (s *server) firing(t *testing.T) (alerts []string) {
 // A real Prometheus that scrapes a sidecar under load has data for every panel and knows every name in every alert. It
 // sees Redis die and legacy take over: the alert fires and no panel is empty; and it sees both be over.
 func TestPrometheusSeesAFallback(t *testing.T) {
-	redis := redistest.Start(t, "--appendonly", "yes", "--maxmemory", "256mb", "--maxmemory-policy", "noeviction")
+	redis := redistest.Start(t, durably("--maxmemory", "256mb", "--maxmemory-policy", "noeviction")...)
 	p := inPrimary(t, filepath.Join(t.TempDir(), "data"), []string{"--redis-addr", redis.Addr, "--circuit-breaker-min-fallback", "8s"})
 	s := startPrometheus(t, p.MetricsAddr)
 	run := traffic.Start(t.Context(), traffic.Options{Addr: p.Addr, Clients: 5, Repos: 2, Paths: 2, Think: 20 * time.Millisecond})

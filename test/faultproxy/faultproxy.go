@@ -14,6 +14,9 @@ import (
 const (
 	portTries   = 10
 	dialTimeout = 5 * time.Second
+
+	listenTimeout = 5 * time.Second
+	listenEvery   = 10 * time.Millisecond
 )
 
 // Proxy passes the connections that it accepts on Addr on to a target. Its methods are safe for concurrent use and have
@@ -67,12 +70,25 @@ func (p *Proxy) Set(f Fault) {
 		_ = p.gate.Close() // the error would be that it is closed
 		p.gate = nil
 	case !f.Refuse && p.gate == nil:
-		gate, err := net.Listen("tcp", p.Addr)
-		if err != nil {
-			p.t.Fatalf("listen again: %v", err)
-		}
+		gate := p.listenAgain()
 		p.gate = gate
 		p.all.Go(func() { p.accept(gate) })
+	}
+}
+
+// listenAgain opens the gate on the same address. A test that looks for a free port may hold it for a moment.
+func (p *Proxy) listenAgain() net.Listener {
+	p.t.Helper()
+	tick := time.NewTicker(listenEvery)
+	defer tick.Stop()
+	for began := time.Now(); ; <-tick.C {
+		gate, err := net.Listen("tcp", p.Addr)
+		if err == nil {
+			return gate
+		}
+		if time.Since(began) > listenTimeout {
+			p.t.Fatalf("listen again: %v", err)
+		}
 	}
 }
 

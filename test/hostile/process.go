@@ -17,7 +17,7 @@ import (
 const (
 	variable  = "HOSTILE_CROWD" // has the Options of a crowd that this process is to be
 	allInside = "all have been connected"
-	stopWait  = 30 * time.Second
+	stopWait  = 2 * time.Minute
 )
 
 // Main is for the TestMain of a package that calls Spawn: in a process that Spawn started it is the crowd, and does not

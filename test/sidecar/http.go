@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-const httpTimeout = 5 * time.Second
+const httpTimeout = 20 * time.Second
 
 // Metrics returns the series of /metrics on the metrics listener by their text, as in
 // `lock_sidecar_prevented_total{fault="double_grant"}`. The test fails if the page holds a secret.

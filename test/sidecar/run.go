@@ -13,11 +13,11 @@ import (
 )
 
 // runTimeout is for verbs that end by themselves, at the latest after their own time limits.
-const runTimeout = 60 * time.Second
+const runTimeout = 3 * time.Minute
 
 // Run runs one verb to its end and returns what it printed and its exit code, 128 + the signal's number if one ended
 // it. env, KEY=value, is added to the test's environment less its LOCK_SIDECAR_ variables. The test fails if the verb
-// runs longer than a minute.
+// runs longer than three minutes.
 func Run(t testing.TB, env []string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	name := "lock-sidecar " + strings.Join(args, " ")

@@ -119,12 +119,13 @@ func (p *Process) await(path string, mayEnd bool) bool {
 	defer tick.Stop()
 	for {
 		ready := p.isWell(ctx, path)
+		ended := !p.Running() // asked before the output is read, which is then complete
 		switch {
-		case !p.Running() && strings.Contains(p.Output(), "address already in use"):
+		case ended && strings.Contains(p.Output(), "address already in use"):
 			return false
-		case !p.Running() && mayEnd:
+		case ended && mayEnd:
 			return true
-		case !p.Running():
+		case ended:
 			p.t.Fatalf("lock-sidecar ended before it was ready:\n%s", p.Output())
 		case ready:
 			return true

@@ -27,10 +27,12 @@ func (p *pullRequest) send(ctx context.Context, op string, command func(context.
 	}
 	at := time.Now()
 	err := command(context.WithoutCancel(ctx))
-	p.samples = append(p.samples, Sample{Op: op, At: at, Took: time.Since(at)})
+	p.took = time.Since(at)
+	p.samples = append(p.samples, Sample{Op: op, At: at, Took: p.took})
 	if err != nil && !errors.Is(err, redis.Nil) && !refused(err) {
 		return fmt.Errorf("%s: %w", op, err)
 	}
+	p.answered.Add(1)
 	return nil
 }
 
@@ -38,7 +40,7 @@ func (p *pullRequest) pause(ctx context.Context) bool {
 	if p.think == 0 {
 		return ctx.Err() == nil
 	}
-	t := time.NewTimer(time.Duration(p.random.ExpFloat64() * float64(p.think)))
+	t := time.NewTimer(max(time.Duration(p.random.ExpFloat64()*float64(p.think)), min(givesWay*p.took, mostPause)))
 	defer t.Stop()
 	select {
 	case <-t.C:

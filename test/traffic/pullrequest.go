@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,6 +21,9 @@ type pullRequest struct {
 	admin  bool // this one also turns the apply lock on and off
 	random *rand.Rand
 	redis  *redis.Client
+
+	answered *atomic.Int64 // of all clients
+	took     time.Duration // by the last command
 
 	samples    []Sample
 	failure    error

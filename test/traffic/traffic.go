@@ -8,9 +8,20 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// patience of a client for an answer. It is longer than Atlantis's 3 s, so that what a busy machine makes late is a
+	// sample that took long, and no failure.
+	patience = 15 * time.Second
+	// givesWay is how much longer than a command took its client pauses at least after it, up to mostPause: a machine
+	// that has other things to do gets a smaller load, and no overload.
+	givesWay  = 4
+	mostPause = time.Second
 )
 
 // Options of Start. All but Think, Seed and Generation must be positive.
@@ -19,7 +30,8 @@ type Options struct {
 	Clients int // pull requests at work at the same time, each on a connection of its own
 	Repos   int // over which they are spread
 	Paths   int // projects of a repo: Repos × Paths locks in all
-	// Think is the mean pause of a client between two commands, exponentially distributed; 0 is none.
+	// Think is the mean pause of a client between two commands, exponentially distributed; 0 is none. After a slow answer
+	// the pause is longer.
 	Think time.Duration
 	// Seed makes what the clients choose repeatable, as far as they get the same answers.
 	Seed uint64
@@ -36,9 +48,10 @@ type Sample struct {
 
 // Run is traffic under way.
 type Run struct {
-	clients []*pullRequest
-	cancel  context.CancelFunc
-	all     sync.WaitGroup
+	clients  []*pullRequest
+	cancel   context.CancelFunc
+	all      sync.WaitGroup
+	answered atomic.Int64
 }
 
 // Start lets the clients begin. A client ends with the first command that fails: a retry could hide it. Stop or Wait
@@ -48,6 +61,7 @@ func Start(ctx context.Context, o Options) *Run {
 	r := &Run{cancel: cancel}
 	for i := range o.Clients {
 		p := newPullRequest(o, i)
+		p.answered = &r.answered
 		r.clients = append(r.clients, p)
 		r.all.Go(func() {
 			defer p.close()
@@ -56,6 +70,9 @@ func Start(ctx context.Context, o Options) *Run {
 	}
 	return r
 }
+
+// Answered is how many commands were answered so far, by a refusal too. It is safe for concurrent use.
+func (r *Run) Answered() int { return int(r.answered.Load()) }
 
 // Stop ends the traffic, each client after the command it is at, and returns what came of it.
 func (r *Run) Stop() *Report {
@@ -88,7 +105,7 @@ func newPullRequest(o Options, i int) *pullRequest {
 		admin:  i == 0,
 		held:   map[string]string{},
 		redis: redis.NewClient(&redis.Options{
-			Addr: o.Addr, PoolSize: 1, MaxRetries: -1, DialerRetries: 1,
+			Addr: o.Addr, PoolSize: 1, MaxRetries: -1, DialerRetries: 1, ReadTimeout: patience,
 		}),
 	}
 }

@@ -1,7 +1,6 @@
 package traffic_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -24,15 +23,18 @@ func contents(t *testing.T, c *redis.Client) map[string]string {
 	return store
 }
 
-// run lets clients work until they have sent some hundred commands.
+const patience = 30 * time.Second
+
+// run lets clients work until some thousand commands were answered.
 func run(t *testing.T, o traffic.Options) *traffic.Report {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	report := traffic.Start(ctx, o).Wait()
+	const commands = 3000
+	r := traffic.Start(t.Context(), o)
+	require.Eventually(t, func() bool { return r.Answered() > commands }, patience, time.Millisecond)
+	report := r.Stop()
 	t.Log(report)
 	require.Empty(t, report.Failures)
-	require.Greater(t, len(report.Samples), 100)
+	require.Greater(t, len(report.Samples), commands)
 	return report
 }
 
@@ -57,7 +59,7 @@ func TestDoubleGrantsOfPlainRedisAreSeen(t *testing.T) {
 func TestCheckFindsWhatIsNotAsAnswered(t *testing.T) {
 	server := redistest.Start(t)
 	c := server.Client(t)
-	report := run(t, traffic.Options{Addr: server.Addr, Clients: 3, Repos: 3, Paths: 5, Think: time.Millisecond, Seed: 3})
+	report := run(t, traffic.Options{Addr: server.Addr, Clients: 12, Repos: 12, Paths: 5, Seed: 3}) // so many that one holds something
 	store := contents(t, c)
 	require.Empty(t, report.Check(store))
 	require.NotEmpty(t, store)
@@ -83,7 +85,7 @@ func TestCheckFindsWhatIsNotAsAnswered(t *testing.T) {
 func TestClientsEndWithTheServer(t *testing.T) {
 	server := redistest.Start(t)
 	r := traffic.Start(t.Context(), traffic.Options{Addr: server.Addr, Clients: 5, Repos: 1, Paths: 5})
-	require.Eventually(t, func() bool { return server.Client(t).DBSize(t.Context()).Val() > 0 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return server.Client(t).DBSize(t.Context()).Val() > 0 }, patience, time.Millisecond)
 	server.Kill()
 	require.Len(t, r.Wait().Failures, 5)
 }
