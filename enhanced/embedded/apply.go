@@ -52,7 +52,7 @@ func (s *Store) applyInTurn(ctx context.Context, changes []locking.Change) ([]lo
 		}
 	}
 	if s.behind() {
-		s.see()
+		s.see(false)
 		return outcomes, nil, nil
 	}
 	return outcomes, s.landing, nil

@@ -122,7 +122,7 @@ func (s *Store) landed() {
 	default:
 	}
 	s.tx, s.committed, s.txid = nil, s.heads, s.landing.txid
-	s.see()
+	s.see(true)
 	s.show(nil)
 	s.land(nil)
 }

@@ -47,7 +47,7 @@ func (s *Store) recall(known enhanced.Known) {
 	defer s.remember.Unlock()
 	switch {
 	case !s.joined:
-		s.known = known
+		s.known, s.kept = known, known
 	case known.StoreID == s.known.StoreID:
 		s.known.Epoch = max(s.known.Epoch, known.Epoch)
 		for p, seen := range known.Seen {
@@ -210,7 +210,7 @@ func (s *Store) adopt(hs heads) error {
 	s.remember.Lock()
 	s.known.StoreID, s.known.Epoch = hs[0].store, hs[0].epoch
 	s.remember.Unlock()
-	s.see()
+	s.see(true)
 	return nil
 }
 

@@ -67,8 +67,9 @@ type Store struct {
 
 	shown atomic.Pointer[shown] // what reads may show without the turn, nil if nothing; written only in turn
 
-	remember sync.Mutex // for known, which is written only in turn
-	known    enhanced.Known
+	remember sync.Mutex     // for both below, which are written only in turn
+	known    enhanced.Known // what was answered, durable or not
+	kept     enhanced.Known // what of it is durable
 
 	dirty     chan struct{} // has an element when a transaction was begun
 	hurry     chan struct{} // has an element when somebody waits for the commit
@@ -117,21 +118,26 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // Path is the path of the file.
 func (s *Store) Path() string { return s.path }
 
-// Known is documented at enhanced.Store. What it has seen is what was answered,
-// durable or not: remembered over a crash, it shows what the crash lost. Before
-// a Join has succeeded it is what the last one was told.
+// Known is documented at enhanced.Store. What it has seen is what is durable:
+// remembered over a crash, anything newer would have the crash look as if an
+// older file had been put in place. Before a Join has succeeded it is what the
+// last one was told.
 func (s *Store) Known() enhanced.Known {
 	s.remember.Lock()
 	defer s.remember.Unlock()
-	return s.known
+	return s.kept
 }
 
-// see remembers the versions that were answered, or are about to be.
-func (s *Store) see() {
+// see remembers the versions that were answered, or are about to be. Those that
+// are durable may be told.
+func (s *Store) see(durable bool) {
 	s.remember.Lock()
 	defer s.remember.Unlock()
 	for p, h := range s.heads {
 		s.known.Seen[p] = h.seq
+	}
+	if durable {
+		s.kept = s.known
 	}
 }
 

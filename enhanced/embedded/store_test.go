@@ -150,42 +150,15 @@ func TestDurableStoreLosesNothing(t *testing.T) {
 	}
 }
 
-// Behind, kill -9 loses what was applied since the last commit, and Join says so to who knows of it.
-func TestFollowerLosesItsLastInterval(t *testing.T) {
-	s := open(t, t.TempDir(), embedded.FollowerCommitEvery)
-	put(t, s, lockA, "first")
-	before := s.Known()
-	require.Eventually(t, func() bool {
-		after := opened(t, embedded.Options{Dir: crashed(t, s)})
-		return join(t, after, before).Lost == "" && all(t, after)[lockA.String()] == "first"
-	}, soon, tick, "committed by itself")
-	require.NoError(t, s.Close())
-
-	s = open(t, filepath.Dir(s.Path()), never)
-	id := s.Known().StoreID
-	put(t, s, lockA, "second")
-	last := put(t, s, lockB, "third")
-	require.Equal(t, last, s.Known().Seen[lockB.Partition()])
-	dir := crashed(t, s)
-
-	after := opened(t, embedded.Options{Dir: dir})
-	j := join(t, after, s.Known())
-	require.Contains(t, j.Lost, "an older state")
-	require.False(t, j.Founded)
-	require.NotEqual(t, id, j.StoreID)
-	require.Equal(t, map[string]string{lockA.String(): "first"}, all(t, after), "what is there stays, to be made equal")
-	require.Greater(t, put(t, after, lockB, "again"), last, "no version is given twice")
-	require.Equal(t, enhanced.Joined{StoreID: j.StoreID, Owner: true}, join(t, after, after.Known()))
-}
-
 // Behind, Close commits.
 func TestCloseCommits(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, never)
 	put(t, s, lockA, "held")
+	require.NoError(t, s.Close())
+	require.NoError(t, s.Close())
 	known := s.Known()
-	require.NoError(t, s.Close())
-	require.NoError(t, s.Close())
+	require.Equal(t, uint64(1), known.Seen[lockA.Partition()])
 	again := opened(t, embedded.Options{Dir: dir})
 	require.Equal(t, enhanced.Joined{StoreID: known.StoreID, Owner: true}, join(t, again, known))
 	require.Equal(t, map[string]string{lockA.String(): "held"}, all(t, again))

@@ -68,7 +68,7 @@ func TestFitnessWithoutRights(t *testing.T) {
 	server := redistest.Start(t)
 	do := func(args ...any) { require.NoError(t, server.Client(t).Do(t.Context(), args...).Err()) }
 	do("acl", "setuser", "sidecar", "on", ">secret", "allkeys", "+@all", "-info", "-config")
-	to := impatient(server)
+	to := at(server)
 	to.Username, to.Password = "sidecar", "secret"
 	s := open(t, to)
 	f, err := s.Fitness(t.Context())

@@ -35,7 +35,12 @@ func TestIdleConnectionsAreDroppedOnceOneFellSilent(t *testing.T) {
 		all.Wait()
 		return errors.Join(errs...)
 	}
-	require.NoError(t, abreast(patience), "so that many are idle now")
+	server.Pause() // so that each needs a connection of its own
+	var first sync.WaitGroup
+	first.Go(func() { require.NoError(t, abreast(patience), "so that many are idle now") })
+	require.Eventually(t, func() bool { return path.Accepted() >= 16 }, patience, time.Millisecond)
+	server.Resume()
+	first.Wait()
 	accepted := path.Accepted()
 	require.NoError(t, s.Probe(t.Context()))
 	fresh := path.Accepted() - accepted

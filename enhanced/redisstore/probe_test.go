@@ -20,8 +20,8 @@ const (
 	// probeBudget and budget are those of rule 9.
 	probeBudget = 200 * time.Millisecond
 	budget      = 400 * time.Millisecond
-	// slack is what a busy machine may add.
-	slack = 250 * time.Millisecond
+	// slack is what a busy machine may add: little against patience, the time-out of connections where budgets are tested.
+	slack = 3 * time.Second
 )
 
 // within runs do with a context of that length and ensures that it returns in time.
@@ -67,8 +67,8 @@ func TestProbeFindsWhatAWriteWouldMeet(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := redistest.Start(t)
-			s := open(t, impatient(server))
-			whenBack(t, func() error { _, err := s.Join(t.Context(), enhanced.Known{}); return err })
+			s := open(t, at(server))
+			join(t, s, enhanced.Known{})
 			put(t, s, lock, held(12))
 			before := s.Known()
 			c.fault(t, server.Client(t))
@@ -117,7 +117,7 @@ func TestProbeNeedsNoConnectionOfThePool(t *testing.T) {
 	path.Hold()
 	path.LetNewPass()
 	stuck := make(chan error, 8)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	for i := range cap(stuck) {
 		go func() {
@@ -126,7 +126,8 @@ func TestProbeNeedsNoConnectionOfThePool(t *testing.T) {
 		}()
 	}
 	require.Eventually(t, path.Keeps, patience, time.Millisecond)
-	require.NoError(t, within(t, probeBudget, s.Probe))
+	require.NoError(t, s.Probe(ctx))
+	require.Empty(t, stuck, "all are stuck still")
 	for range cap(stuck) {
 		require.Error(t, <-stuck)
 	}
@@ -186,9 +187,9 @@ func TestEverythingReturnsWithinItsBudget(t *testing.T) {
 			path := newDelayedPath(t, server.Addr)
 			s := open(t, redisstore.Server{
 				Addrs: []string{path.Addr()}, PoolSize: 20, MinIdleConns: 2,
-				DialTimeout: 200 * time.Millisecond, ReadTimeout: 300 * time.Millisecond, WriteTimeout: 300 * time.Millisecond, PoolTimeout: 200 * time.Millisecond,
+				DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience, // the budgets must do
 			})
-			whenBack(t, func() error { _, err := s.Join(t.Context(), enhanced.Known{}); return err })
+			join(t, s, enhanced.Known{})
 			put(t, s, lock, held(12))
 			fault(server, path)
 			defer func() {

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { leak.Main(m) }
 
 const (
 	prefix   = "atlantis:enhanced:"
-	patience = 10 * time.Second
+	patience = 20 * time.Second // costs nothing where all is well
 )
 
 var (

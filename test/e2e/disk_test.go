@@ -204,6 +204,7 @@ func TestAFailingFsyncLosesNothing(t *testing.T) {
 			<-p.Ended()
 			p = sidecar.Start(t, sidecar.Options{DataDir: dir})
 			check(client(t, p))
+			require.NotContains(t, p.Output(), "an older state is there", "what the enhanced store never committed is not missed")
 			p.Stop()
 			sidecar.CheckAtlantisDB(t, filepath.Join(dir, "atlantis.db"))
 			t.Logf("%d of 30 writes failed", failed)

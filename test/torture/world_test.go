@@ -257,6 +257,27 @@ func (w *world) verb(args ...string) string {
 	return stdout
 }
 
+// act runs a verb that must succeed, where nothing else happens: a guard refuses it while an overloaded machine has made
+// legacy take over, or a return is under way, and then it is tried again once that is over.
+func (w *world) act(args ...string) {
+	w.t.Helper()
+	for began := time.Now(); ; {
+		stdout, stderr, code := w.p.Verb(args...)
+		if code == 0 {
+			return
+		}
+		if code != exitRefused || time.Since(began) > wellWithin {
+			w.tally.violate("%s: exit code %d: %s%s", strings.Join(args, " "), code, stdout, stderr)
+			return
+		}
+		w.log("%s: refused: %s", args[0], strings.TrimSpace(stderr))
+		w.gentle(true)
+		if !w.calm() {
+			return
+		}
+	}
+}
+
 // send sends a command to Redis itself.
 func (w *world) send(args ...any) {
 	w.t.Helper()
