@@ -38,6 +38,10 @@ type Store interface {
 	// is kept under a higher epoch, or another one under the same.
 	SetMode(ctx context.Context, epoch uint64, document []byte) error
 
+	// MayAdmit returns why Admit can let nobody in under an id, whoever owns the
+	// store; nil if it may. It asks no server.
+	MayAdmit(sidecar string) error
+
 	// Admit lets another sidecar work on the store beside its owner, by its id, and
 	// for good. Only the owner can. It returns the ids of all that were admitted.
 	Admit(ctx context.Context, sidecar string) ([]string, error)

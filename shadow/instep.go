@@ -34,6 +34,15 @@ func (n InStep) TakeAway() error {
 	return nil
 }
 
+// SetAside makes another mark of the note, in one step: it is no note any more. There
+// must be one.
+func (n InStep) SetAside(as durable.Mark) error {
+	if err := n.mark.Become(as); err != nil {
+		return fmt.Errorf("set the note aside that the follower is in step: %w", err)
+	}
+	return nil
+}
+
 // Leave writes the note, whole or not at all. The position must not be "".
 func (n InStep) Leave(position string) error {
 	if err := n.mark.Set(position); err != nil {

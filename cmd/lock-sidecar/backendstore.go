@@ -47,6 +47,11 @@ func (b *backend) SetMode(ctx context.Context, epoch uint64, document []byte) er
 	return b.do(func(s enhanced.Store) error { return s.SetMode(ctx, epoch, document) })
 }
 
+// MayAdmit is documented at enhanced.Store.
+func (b *backend) MayAdmit(sidecar string) error {
+	return b.do(func(s enhanced.Store) error { return s.MayAdmit(sidecar) })
+}
+
 // Admit is documented at enhanced.Store.
 func (b *backend) Admit(ctx context.Context, sidecar string) (all []string, err error) {
 	err = b.do(func(s enhanced.Store) (err error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lock-sidecar/lock-sidecar/internal/cutover"
 	"github.com/lock-sidecar/lock-sidecar/legacy"
 	"github.com/lock-sidecar/lock-sidecar/shadow"
 )
@@ -135,7 +136,12 @@ func mayLackChanges(store *legacy.Store, dir string) (why string, err error) {
 			return "", exit(codeFailed, fmt.Errorf("%w; the data directory must be writable", err))
 		}
 	}
-	if err := note.TakeAway(); err != nil {
+	if why == "" {
+		err = note.SetAside(cutover.UnaskedIn(dir))
+	} else {
+		err = note.TakeAway()
+	}
+	if err != nil {
 		return "", exit(codeFailed, fmt.Errorf("%w; the data directory must be writable", err))
 	}
 	return why, nil

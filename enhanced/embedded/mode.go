@@ -17,7 +17,7 @@ import (
 // 8 bytes, then the document.
 var modeKey = []byte("mode")
 
-// ErrOneProcess is returned by Admit.
+// ErrOneProcess is returned by MayAdmit and Admit.
 var ErrOneProcess = errors.New("the embedded store is a file that only one sidecar can open; several need Redis")
 
 // Mode is documented at enhanced.Store.
@@ -58,6 +58,9 @@ func (s *Store) mode() (epoch uint64, document []byte, err error) {
 	})
 	return epoch, document, err
 }
+
+// MayAdmit returns ErrOneProcess.
+func (s *Store) MayAdmit(string) error { return ErrOneProcess }
 
 // Admit returns ErrOneProcess.
 func (s *Store) Admit(context.Context, string) ([]string, error) { return nil, ErrOneProcess }

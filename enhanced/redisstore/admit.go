@@ -9,16 +9,20 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/locking"
 )
 
+// MayAdmit is documented at enhanced.Store.
+func (s *Store) MayAdmit(sidecar string) error {
+	if sidecar == s.owner {
+		return fmt.Errorf("%s is this sidecar itself", sidecar)
+	}
+	return checkID(sidecar)
+}
+
 // Admit is documented at enhanced.Store. An id has no comma or space in it. Where it
 // fails half way some partitions let the other sidecar in and others do not; it
 // may be called again, and the owner's next Join completes it too.
 func (s *Store) Admit(ctx context.Context, sidecar string) ([]string, error) {
-	err := checkID(sidecar)
-	switch {
-	case err != nil:
+	if err := s.MayAdmit(sidecar); err != nil {
 		return nil, fmt.Errorf("admit sidecar: %w", err)
-	case sidecar == s.owner:
-		return nil, fmt.Errorf("admit sidecar: %s is this one", sidecar)
 	}
 	if err := s.joining.hold(ctx); err != nil { // a join writes the same field
 		return nil, fmt.Errorf("admit sidecar: %w", err)
@@ -26,7 +30,7 @@ func (s *Store) Admit(ctx context.Context, sidecar string) ([]string, error) {
 	defer s.joining.release()
 	wanted := union(s.last.Admitted, []string{sidecar})
 	var found [locking.Partitions][]string
-	err = s.inAll(func(p *partition) (err error) {
+	err := s.inAll(func(p *partition) (err error) {
 		found[p.number], err = s.admitIn(ctx, p, wanted)
 		return err
 	})

@@ -25,9 +25,12 @@ func (k *Keeper) admit(ctx context.Context, sidecar, reason string) ([]string, e
 	defer end()
 	a, down := k.Router.Assignment()
 	state := k.Reconciler.State()
+	barred := k.Enhanced.MayAdmit(sidecar)
 	switch {
 	case down != nil || !state.Joined:
 		return nil, fmt.Errorf("%w: admitting needs it", ErrAway)
+	case barred != nil: // before anything is given up for it
+		return nil, refuse("%v; nothing has changed", barred)
 	case !state.Owner:
 		return nil, refuse("the enhanced store belongs to another sidecar: only that one can admit others")
 	case a.Mode != shadow.Primary && a.Mode != shadow.Enhanced || a.FallenBack:

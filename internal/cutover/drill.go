@@ -163,7 +163,7 @@ func (k *Keeper) drillOutage(ctx context.Context, length time.Duration, reason s
 	defer mend()
 	cut := time.Now()
 	if a.Answers(shadow.EnhancedSide) {
-		k.asked.Store(0)
+		k.asked.Store(nil)
 		k.Reconciler.Look()
 		if k.await(ctx, length, func(now shadow.Assignment) bool { return now.FallenBack }) {
 			d.FellBackMS = ms(time.Since(cut))

@@ -140,17 +140,24 @@ func (k *Keeper) mayFlip(ctx context.Context, a, to shadow.Assignment, r Request
 	if why := k.Postpone.Reason(); why != "" {
 		return refuse("flips are postponed: %s; remove the file %s to allow them", why, PostponeName)
 	}
-	if a.Shared && (to.Mode != shadow.Primary && to.Mode != shadow.Enhanced) {
-		return refuse("other sidecars use the enhanced store: only the modes primary and enhanced let all of them ask the same store")
-	}
 	if _, down := k.Router.Assignment(); down != nil {
+		mayGiveUp := a.Mode != shadow.Enhanced && !a.Shared && !to.Above(shadow.Shadow) && r.Force
+		if errors.As(down, new(*shadow.Unsure)) && !mayGiveUp {
+			return refuse("%v; that is tried again until atlantis.db takes it, and then the mode can be changed", down)
+		}
 		if a.Mode == shadow.Enhanced { // not even with Force: every lock would be free
 			return refuse("atlantis.db is retired, it holds no lock, and the enhanced store, which holds them all, does not answer: %v; bring it or a backup of it back; to begin anew without any lock, stop and start with an empty data directory", down)
+		}
+		if a.Shared {
+			return refuse("the enhanced store, which other sidecars use too, does not answer, and atlantis.db lacks what it has answered: %v; bring it or a backup of it back; to begin anew without any lock, stop all of them and start with empty data directories and another redis.key-prefix", down)
 		}
 		if to.Above(shadow.Shadow) || !r.Force {
 			return refuse("the enhanced store does not answer and atlantis.db may lack what it has answered: %v; bring it back, or go on with atlantis.db as it is with `mode shadow --force --reason`", down)
 		}
 		return nil
+	}
+	if a.Shared && to.Mode != shadow.Primary && to.Mode != shadow.Enhanced {
+		return refuse("other sidecars use the enhanced store: only the modes primary and enhanced let all of them ask the same store")
 	}
 	if !up(a, to) || r.Force {
 		return nil

@@ -81,13 +81,14 @@ type Options struct {
 // Keeper owns who answers. All methods are safe for concurrent use.
 type Keeper struct {
 	Options
-	acts    chan struct{} // has an element while somebody prepares and makes a flip or a return
-	turn    chan struct{} // has an element while who answers is being changed
-	asked   atomic.Int64  // when the enhanced store last answered as the authority, Unix nanoseconds
-	began   time.Time     // of this process, on the monotonic clock
-	mark    taking        // of a take-over
-	taking  bool          // it was there at the start
-	took    atomic.Bool   // the store was taken over, and that is not dealt with
+	acts    chan struct{}             // has an element while somebody prepares and makes a flip or a return
+	turn    chan struct{}             // has an element while who answers is being changed
+	asked   atomic.Pointer[time.Time] // when the enhanced store last answered as the authority, on the monotonic clock; nil: not yet
+	began   time.Time                 // of this process, on the monotonic clock
+	mark    taking                    // of a take-over
+	taking  bool                      // it was there at the start
+	took    atomic.Bool               // the store was taken over, and that is not dealt with
+	unasked *unasked
 	metrics *metrics
 
 	mu        sync.Mutex
@@ -103,7 +104,8 @@ type Keeper struct {
 
 // New returns a keeper that has decided nothing yet.
 func New(o Options) *Keeper {
-	k := &Keeper{Options: o, acts: make(chan struct{}, 1), turn: make(chan struct{}, 1), began: time.Now(), mark: takingIn(filepath.Dir(o.Legacy.Path()))}
+	dir := filepath.Dir(o.Legacy.Path())
+	k := &Keeper{Options: o, acts: make(chan struct{}, 1), turn: make(chan struct{}, 1), began: time.Now(), mark: takingIn(dir), unasked: unaskedIn(dir)}
 	k.metrics = newMetrics(o.Registerer, k)
 	return k
 }
@@ -187,7 +189,10 @@ func (k *Keeper) look(ctx context.Context) {
 }
 
 // Asked takes note that the enhanced store has answered as the authority.
-func (k *Keeper) Asked() { k.asked.Store(time.Now().UnixNano()) }
+func (k *Keeper) Asked() {
+	now := time.Now()
+	k.asked.Store(&now)
+}
 
 // Watch looks whether an enhanced store that answers is still there, if nobody
 // has asked it lately.
@@ -197,14 +202,17 @@ func (k *Keeper) Watch(ctx context.Context) error {
 		return down
 	}
 	began := time.Now()
-	if time.Since(time.Unix(0, k.asked.Load())) < quietAfter && k.Reconciler.State().Joined {
+	if at := k.asked.Load(); at != nil && began.Sub(*at) < quietAfter && k.Reconciler.State().Joined {
 		return nil
 	}
 	err := k.probe(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		k.Asked()
 		k.Reconciler.Back()
 		return nil
+	case ctx.Err() != nil: // it is we who have stopped
+		return err
 	}
 	return k.Failed(ctx, a.Epoch, began, err)
 }

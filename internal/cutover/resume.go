@@ -263,6 +263,13 @@ func (f Found) enhancedAnswers(last shadow.Assignment, stale bool, now time.Time
 	return r
 }
 
+// conflictsHold reports whether the conflicts that are kept are about a fallback that
+// is not dealt with, and about contents that are there: the files may be older, or the
+// store another one.
+func (f Found) conflictsHold(a shadow.Assignment) bool {
+	return !a.Answers(shadow.EnhancedSide) && !(f.Local.FallenBack && f.Joined && f.StoreID != f.Local.StoreID)
+}
+
 // mayLeave is MayLeave for a start, which may know more of why legacy lacks
 // something.
 func (f Found) mayLeave(last shadow.Assignment, whole, owner bool) (why string, ok bool) {

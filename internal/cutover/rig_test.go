@@ -57,6 +57,8 @@ type rig struct {
 	keeper     *cutover.Keeper
 	whole      legacy.Whole
 	stop       func()
+	// stopWorking ends what works beside commands, and closes nothing.
+	stopWorking func()
 }
 
 // inBubble runs a test on a clock of its own. Goroutines that wait for the disk
@@ -105,6 +107,9 @@ func (r *rig) open() {
 		},
 	})
 	unclean := map[bool]string{false: "a crash"}[r.clean]
+	if r.clean {
+		require.NoError(r.t, cutover.UnaskedIn(r.dir).Set("test"))
+	}
 	r.reconciler = reconcile.New(reconcile.Options{
 		Router: r.router, Legacy: store, Store: r.far, Guard: guard, Ledger: r.ledger, Memory: reconcile.MemoryIn(r.dir),
 		Logger: hclog.NewNullLogger(), Unclean: unclean, RetryBase: 100 * time.Millisecond,
@@ -164,9 +169,12 @@ func (r *rig) work() {
 	running.Go(func() { r.reconciler.Run(ctx) })
 	running.Go(func() { r.keeper.Run(ctx) })
 	closing := r.stop
-	r.stop = sync.OnceFunc(func() {
+	r.stopWorking = func() {
 		cancel()
 		running.Wait()
+	}
+	r.stop = sync.OnceFunc(func() {
+		r.stopWorking()
 		closing()
 	})
 }

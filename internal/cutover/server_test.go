@@ -211,6 +211,8 @@ func (s *server) SetMode(ctx context.Context, epoch uint64, document []byte) err
 	return nil
 }
 
+func (s *server) MayAdmit(string) error { return nil }
+
 func (s *server) Admit(ctx context.Context, sidecar string) ([]string, error) {
 	if before, _ := s.meet(ctx, "admit"); before != nil {
 		return nil, before

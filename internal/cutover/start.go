@@ -66,6 +66,17 @@ func (k *Keeper) Start(ctx context.Context) error {
 	case f.TookOver && down == nil:
 		k.trust()
 	}
+	if !f.conflictsHold(a) {
+		if err := k.Router.Conflicts.Drop(); err != nil {
+			return err
+		}
+	}
+	if f.Joined {
+		if err := k.unasked.end(); err != nil {
+			return err
+		}
+		k.unasked.is.Store(false)
+	}
 	k.Router.Assign(a, down)
 	k.Reconciler.Remember() // not before: one that does not go on with this store needs what is known of the other
 	k.tell(a)
@@ -115,6 +126,7 @@ func (k *Keeper) find(ctx context.Context) (Found, error) {
 	}
 	k.taking = k.mark.is()
 	k.took.Store(k.taking)
+	k.unasked.find()
 	document, err := k.Legacy.Mode()
 	if err == nil {
 		f.Local, err = shadow.DecodeAssignment(document)
@@ -169,9 +181,9 @@ func (k *Keeper) findEnhanced(ctx context.Context, f Found) (Found, error) {
 	}
 	f.Joined, f.StoreID, f.Founded = true, state.StoreID, state.Founded
 	f.Sole, f.Guest, f.TookOver = state.Sole(), !state.Owner, state.TookOver || k.taking
-	if f.Clean && state.Ahead && f.Sole { // a stop in order knows all that one alone has written
+	if (f.Clean || k.unasked.is.Load() && !state.TookOver) && state.Ahead && f.Sole { // a stop in order knows all that one alone has written
 		f.Older, f.Clean, f.Whole = true, false, false
-		k.Logger.Warn("the enhanced store was written to since the last stop: the data directory is an older one that was put back, or a copy of it was used")
+		k.Logger.Warn(olderCopy)
 		if f.Local.FallenBack { // the next start finds nothing that says so
 			if err := k.mark.set(); err != nil {
 				return f, err
@@ -216,6 +228,9 @@ func (k *Keeper) Check(ctx context.Context, store enhanced.Store, j enhanced.Joi
 	if a.Epoch == 0 { // Start looks itself
 		return nil
 	}
+	if j.Ahead { // a Join after this one does not find it any more
+		k.unasked.ahead.Store(true)
+	}
 	if !j.Owner && !(a.Shared && a.Answers(shadow.EnhancedSide)) {
 		return fmt.Errorf("%w, which has admitted this one: restart this sidecar, so that it asks that store as the owner does", locking.ErrNotOwner)
 	}
@@ -236,6 +251,9 @@ func (k *Keeper) Check(ctx context.Context, store enhanced.Store, j enhanced.Joi
 	if kept.Epoch > a.Epoch || kept.Epoch == a.Epoch && !kept.Same(a) {
 		return fmt.Errorf("the enhanced store keeps mode %s of epoch %d, and atlantis.db %s of epoch %d: restart the sidecar, which decides what holds",
 			Describe(kept), kept.Epoch, Describe(a), a.Epoch)
+	}
+	if err := k.firstAsked(ctx, store, j, a); err != nil {
+		return err
 	}
 	if k.took.Load() && !a.Above(shadow.Shadow) {
 		if kept.Epoch > 0 && kept.Answers(shadow.EnhancedSide) {

@@ -54,3 +54,18 @@ func TestAMarkThatCannotBeWrittenStays(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, "first", got)
 }
+
+// A mark becomes another one, whatever that said before, and there is one of both.
+func TestAMarkBecomesAnother(t *testing.T) {
+	dir := t.TempDir()
+	one, other := durable.MarkAt(filepath.Join(dir, "one")), durable.MarkAt(filepath.Join(dir, "other"))
+	require.ErrorIs(t, one.Become(other), os.ErrNotExist)
+	require.NoError(t, other.Set("before"))
+	require.NoError(t, one.Set("said"))
+	require.NoError(t, one.Become(other))
+	_, ok := one.Read()
+	require.False(t, ok)
+	said, ok := other.Read()
+	require.True(t, ok)
+	require.Equal(t, "said", said)
+}

@@ -66,6 +66,7 @@ func (s *identified) Join(context.Context, enhanced.Known) (enhanced.Joined, err
 func (s *identified) Probe(context.Context) error                     { return s.fails("probe") }
 func (s *identified) Mode(context.Context) ([]byte, error)            { return nil, nil }
 func (s *identified) SetMode(context.Context, uint64, []byte) error   { return nil }
+func (s *identified) MayAdmit(string) error                           { return nil }
 func (s *identified) Admit(context.Context, string) ([]string, error) { return nil, nil }
 func (s *identified) SetDurable(context.Context, bool) error          { return nil }
 

@@ -51,3 +51,30 @@ func TestAWholeDataDirectoryThatIsPutBackWithoutRedisEndsInConflicts(t *testing.
 	require.True(t, stateOf(t, p).FallenBack, "there is no return before it is decided")
 	require.Equal(t, lockedWorld(), inRedis(t, r.server.Client(t)))
 }
+
+// The same holds over restarts of the sidecar before Redis is back, in order and by a kill, and over one in the moment in which
+// it is.
+func TestAWholeDataDirectoryThatIsPutBackIsRememberedOverRestarts(t *testing.T) {
+	r := newOutageRig(t)
+	dir := older(t, r)
+	r.proxy.Set(faultproxy.Fault{Refuse: true})
+	start := func() *sidecar.Process {
+		p := sidecar.Start(t, sidecar.Options{DataDir: dir, Args: quickly("--redis-addr", r.proxy.Addr)})
+		await(t, p, returnWithin, "fallen back", fallenBack)
+		return p
+	}
+	start().Stop()
+	p := start()
+	require.NoError(t, p.Client(t).Set(t.Context(), newLock, lockJSON("acme/infra", "new", 9), 0).Err())
+	p.Kill9()
+	<-p.Ended()
+	p = start()
+	r.proxy.Set(faultproxy.Fault{})
+	await(t, p, returnWithin, "joined", func(s state) bool { return s.Enhanced.Healthy })
+	p.Kill9()
+	<-p.Ended()
+	p = start()
+	await(t, p, returnWithin, "a conflict", func(s state) bool { return s.Conflicts == 1 })
+	require.True(t, stateOf(t, p).FallenBack, "there is no return before it is decided")
+	require.Equal(t, lockedWorld(), inRedis(t, r.server.Client(t)))
+}
