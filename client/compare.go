@@ -29,18 +29,24 @@ type Verdict struct {
 	// Differences lists them, up to MaxListed.
 	Different   int          `json:"different"`
 	Differences []Difference `json:"differences"`
-	// Repaired is how many of them Repair has overwritten.
+	// Repaired is how many of them Repair has overwritten, in the store that
+	// does not answer.
 	Repaired int `json:"repaired"`
+	// Conflicts is how many of them Repair leaves to an operator.
+	Conflicts int `json:"conflicts"`
 }
 
 // Difference is a record that differs between the stores.
 type Difference struct {
-	Kind   string `json:"kind"`   // missing or extra in the enhanced store, owner, value, outcome
+	Kind   string `json:"kind"`   // missing or extra in the store that follows, owner, value, outcome
 	Record string `json:"record"` // its key, as Atlantis sends it
 	// Who holds a lock in each store, "pull #12 of acme/infra"; of other records
 	// the first digits of the SHA-256 of the value; "" without a record.
 	LegacyHolder   string `json:"legacy_holder"`
 	EnhancedHolder string `json:"enhanced_holder"`
+	// Answers is the store that answers for it, legacy or enhanced: Repair makes
+	// the other one equal to it.
+	Answers string `json:"answers"`
 	// AgeSeconds is the time since it was found first.
 	AgeSeconds float64 `json:"age_seconds"`
 }
@@ -103,8 +109,8 @@ func (c *Client) Verify(ctx context.Context, timeout time.Duration) (Verdict, er
 	return v, err
 }
 
-// Repair is Verify, and then makes the records that differ equal to those of
-// atlantis.db, unless dry is true. The verdict is that from before.
+// Repair is Verify, and then makes the records that differ equal to those of the
+// store that answers, unless dry is true. The verdict is that from before.
 func (c *Client) Repair(ctx context.Context, dry bool, timeout time.Duration) (Verdict, error) {
 	var v Verdict
 	err := c.document(ctx, c.patient, http.MethodPost, "/api/v1/repair", RepairRequest{dry, timeout.String()}, &v)

@@ -67,7 +67,7 @@ func (s *Store) SettleAfter(key locking.Key, do func(), cause error) error {
 	do()
 	next := s.meta
 	s.meta = before
-	return s.settle(s.takeOff(int(next.txid), touched{keys: map[locking.Key]struct{}{key: {}}, mode: true}), next, cause)
+	return s.settle(s.takeOff(int(next.txid), touched{keys: map[locking.Key]struct{}{key: {}}, mode: true}), nil, next, cause)
 }
 
 // RetireAndSettle is Retire, whose transaction is then settled as if its last
@@ -81,7 +81,7 @@ func (s *Store) RetireAndSettle(document []byte, backup string, spoil func(), ca
 	next := s.meta
 	s.meta = before
 	spoil()
-	return saved, s.settle(s.takeOff(int(next.txid), touched{all: true, mode: true}), next, cause)
+	return saved, s.settle(s.takeOff(int(next.txid), touched{all: true, mode: true}), nil, next, cause)
 }
 
 // EmptyAfter makes a backup and then, after do, the transaction of Retire.

@@ -44,6 +44,7 @@ type Store struct {
 	meta     meta   // as last committed; the writer's
 	document []byte // the mode, as last committed; the writer's
 	suspect  atomic.Pointer[error]
+	refused  atomic.Pointer[refusal]
 
 	lookout lookout
 	before  sighting // what was noted before Open
@@ -97,7 +98,7 @@ func (s *Store) ID() string { return s.id }
 // OwnerID is documented with ID.
 func (s *Store) OwnerID() string { return s.ownerID }
 
-// Healthy returns nil, or why the store does not take writes at the moment.
+// Healthy returns nil, or why the file is not certain: until it was healed no write is tried.
 func (s *Store) Healthy() error {
 	if err := s.suspect.Load(); err != nil {
 		return *err

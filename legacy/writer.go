@@ -108,6 +108,7 @@ func (s *Store) write() {
 			if s.Healthy() != nil {
 				_ = s.heal() // Healthy tells, and fail logs it when it changes
 			}
+			s.tryDisk()
 		case <-s.closing:
 			return
 		}
@@ -170,9 +171,10 @@ func (s *Store) transact(group []*request) error {
 		s.meta = next
 		s.committed(wrote)
 		s.land(f, kept, nil)
+		s.accept(group)
 		return nil
 	}
-	return s.settle(f, next, err)
+	return s.settle(f, group, next, err)
 }
 
 // oneByOne runs each request of a group alone: one of them cannot be done,
@@ -206,7 +208,7 @@ func (s *Store) beginTx() (tx *bolt.Tx, err error) {
 }
 
 // settle finds out what became of a commit that failed.
-func (s *Store) settle(f *flight, next meta, cause error) error {
+func (s *Store) settle(f *flight, group []*request, next meta, cause error) error {
 	s.log.Error("commit failed", "path", s.path, "error", cause)
 	if err := s.heal(); err != nil {
 		s.land(f, lost, err)
@@ -217,6 +219,7 @@ func (s *Store) settle(f *flight, next meta, cause error) error {
 		if pathErr := (*fs.PathError)(nil); errors.As(cause, &pathErr) {
 			cause = pathErr.Err // the path is named once
 		}
+		s.refuse(group, cause)
 		return fmt.Errorf("nothing was changed: save to %s: %w", s.path, cause)
 	}
 	s.committed(f.wrote)

@@ -50,6 +50,9 @@ func (f *adminFlags) connect(cmd *cobra.Command, o Options) (context.Context, co
 	if f.grace > 0 && (f.timeout < time.Millisecond || f.timeout > client.MaxTimeout) {
 		return nil, nil, nil, exit(codeUsage, fmt.Errorf("--timeout is %s; expected 1ms to %s", f.timeout, client.MaxTimeout))
 	}
+	if f.timeout <= 0 {
+		return nil, nil, nil, exit(codeUsage, fmt.Errorf("--timeout is %s; expected more than 0", f.timeout))
+	}
 	c, err := client.New(client.Options{
 		URL:       value("admin", f.url, envAdmin),
 		TokenFile: value("token-file", f.tokenFile, envTokenFile),

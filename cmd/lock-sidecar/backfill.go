@@ -12,11 +12,13 @@ import (
 func newBackfill(o Options) *cobra.Command {
 	return asks(o, adminFlags{timeout: changeTimeout}, &cobra.Command{
 		Use:   "backfill",
-		Short: "Make every record of the enhanced store equal to atlantis.db, and wait until it is",
-		Long: "Compare every record and make those of the enhanced store equal to atlantis.db, as the sidecar does by itself\n" +
-			"with a new store and after a crash; for whoever does not trust what the enhanced store holds. What is\n" +
-			"overwritten is recorded as a divergence first. A command that is broken off does not end the work.\n" +
-			"Exit code 0: done, 3: the enhanced store or the sidecar cannot be reached, or not in time, 4: mode legacy.",
+		Short: "Make every record of the store that follows equal to the one that answers, and wait until it is",
+		Long: "Compare every record and make those of the store that follows equal to the one that answers, which is never\n" +
+			"changed: the enhanced store to atlantis.db in mode shadow and in a fallback, atlantis.db to the enhanced store in\n" +
+			"primary, in hybrid each for its share. The sidecar does it by itself with a new store and after a crash; this is for\n" +
+			"whoever does not trust what the one that follows holds. What is overwritten is recorded as a divergence first;\n" +
+			"conflicts stay as they are. A command that is broken off does not end the work.\n" +
+			"Exit code 0: done, 3: the enhanced store or the sidecar cannot be reached, or not in time, 4: nobody follows.",
 		Args: noArgs,
 	}, func(ctx context.Context, a asking) error {
 		if _, err := a.Backfill(ctx); err != nil {
@@ -60,6 +62,9 @@ func awaitBackfill(ctx context.Context, c *client.Client, tell func(string) erro
 func backfillText(s client.Status) string {
 	b := s.Backfill
 	switch {
+	case b.State == "done" && s.Conflicts > 0:
+		return "done: " + plural(b.Total, "record", "records") + " looked at\n" + plural(s.Conflicts, "conflict", "conflicts") +
+			" left as found: `lock-sidecar conflicts list`"
 	case b.State == "done":
 		return "done: " + plural(b.Total, "record is", "records are") + " equal"
 	case s.Enhanced != nil && s.Enhanced.AwaySince != nil:

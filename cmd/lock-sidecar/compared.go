@@ -10,6 +10,7 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/client"
 	"github.com/lock-sidecar/lock-sidecar/compare"
 	"github.com/lock-sidecar/lock-sidecar/internal/reconcile"
+	"github.com/lock-sidecar/lock-sidecar/locking"
 	"github.com/lock-sidecar/lock-sidecar/shadow"
 )
 
@@ -117,7 +118,7 @@ func (m *mirror) repair(ctx context.Context, dry bool) (client.Verdict, error) {
 	v, err := m.reconciler.Repair(ctx, dry)
 	verdict, err := m.verdict(ctx, v, err)
 	if err == nil && !dry && verdict.Verdict == client.VerdictDifferent {
-		verdict.Repaired = verdict.Different - m.undecided(v)
+		verdict.Repaired = verdict.Different - verdict.Conflicts
 	}
 	return verdict, err
 }
@@ -144,14 +145,18 @@ func (m *mirror) verdict(ctx context.Context, v reconcile.Verified, err error) (
 	case err != nil:
 		return client.Verdict{}, err
 	}
-	verdict := client.Verdict{Verdict: string(v.Verdict), Compared: v.Compared, Different: len(v.Differing)}
+	verdict := client.Verdict{Verdict: string(v.Verdict), Compared: v.Compared, Different: len(v.Differing), Conflicts: m.undecided(v)}
 	if v.Verdict == compare.None {
 		verdict.Reason = "neither store has a record: nothing was compared"
 	}
 	since := m.firstSeen()
+	a, _ := m.router.Assignment()
 	for _, d := range v.Differing[:min(len(v.Differing), client.MaxListed)] {
 		difference := client.Difference{
 			Kind: string(d.Kind), Record: d.Record, LegacyHolder: holder(d.Legacy), EnhancedHolder: holder(d.Enhanced),
+		}
+		if key, err := locking.ParseKey(d.Record); err == nil {
+			difference.Answers = string(a.Authority(key.Route()))
 		}
 		if at, known := since[d.Record]; known {
 			difference.AgeSeconds = time.Since(at).Seconds()

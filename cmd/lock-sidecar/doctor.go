@@ -50,7 +50,11 @@ func newDoctor(o Options) *cobra.Command {
 			}
 			defer closeRedis()
 			examined.Warnings = warnings
-			return showReport(o, doctor.Examine(ctx, examined), asJSON, codeNo)
+			report := doctor.Examine(ctx, examined)
+			if cmd.Context().Err() != nil { // what was not looked at is no finding
+				return exit(codeFailed, errors.New("interrupted before everything was looked at"))
+			}
+			return showReport(o, report, asJSON, codeNo)
 		},
 	}
 	flags.register(cmd)

@@ -77,7 +77,10 @@ func TestBinaryFreezeOutlivesACrash(t *testing.T) {
 		require.EqualError(t, c.Set(t.Context(), lockKey, lockValue, 0).Err(), sentence, "and has it no more")
 		require.Contains(t, done(t, p, "locks", "freeze", "acme/*", "--reason", "until 16:00"), "acme/* was frozen already\n")
 		require.ErrorContains(t, c.Set(t.Context(), lockKey, lockValue, 0).Err(), "operator: until 16:00")
-		require.Contains(t, done(t, p, "locks", "freeze", "--lift", "acme/infra"), "acme/infra was not frozen, nothing has changed\n\n1 freeze\n")
+		require.Contains(t, done(t, p, "locks", "freeze", "--lift", "acme/infra"), "there was no freeze of acme/infra, nothing has changed\n\n1 freeze\n")
+		done(t, p, "locks", "freeze", "acme/infra", "--reason", "twice")
+		require.Contains(t, done(t, p, "locks", "freeze", "--lift", "acme/infra"), "the freeze of acme/infra has ended, others go on\n\n1 freeze\n")
+		require.ErrorContains(t, c.Set(t.Context(), lockKey, lockValue, 0).Err(), "operator: until 16:00")
 		require.Equal(t, "acme/* is not frozen any more\n", done(t, p, "locks", "freeze", "--lift", "acme/*", "--reason", "upgraded"))
 		require.NoError(t, c.Set(t.Context(), free, rivalValue, 0).Err())
 		p.Kill9()
@@ -92,7 +95,8 @@ func TestBinaryFreezeOutlivesACrash(t *testing.T) {
 			}
 		}
 		require.Equal(t, []string{
-			"lift freeze acme/* upgraded: done", "lift freeze acme/infra : was so already",
+			"lift freeze acme/* upgraded: done", "lift freeze acme/infra : done", "freeze acme/infra twice: done",
+			"lift freeze acme/infra : was so already",
 			"freeze acme/* until 16:00: was so already", "freeze acme/* database upgrade until 15:00: done",
 		}, acts)
 	})

@@ -112,7 +112,7 @@ func (i *instance) Ready() error {
 	if down == nil && a.Answers(shadow.EnhancedSide) || down != nil && a.Mode != shadow.Hybrid {
 		return down
 	}
-	return store.Healthy()
+	return store.TakesWrites()
 }
 
 // Status is documented at admin.Sidecar.
@@ -146,7 +146,7 @@ func legacyStatus(store *legacy.Store) client.Legacy {
 	counts, err := countRecords(store)
 	if err == nil {
 		s.ByKind, s.Records = &counts, counts.Total()
-		err = store.Healthy()
+		err = store.TakesWrites()
 	}
 	if err != nil {
 		s.Error = err.Error()

@@ -72,10 +72,12 @@ func freezeArgs(cmd *cobra.Command, args []string, lift bool, reason string) err
 func frozenText(glob string, lift bool, l client.FreezeList, now time.Time) string {
 	text := locking.Printable(glob)
 	switch {
-	case lift && l.Changed:
+	case lift && l.Changed && len(l.Freezes) == 0:
 		text += " is not frozen any more"
+	case lift && l.Changed: // which may match the same repositories
+		text = "the freeze of " + text + " has ended, others go on"
 	case lift:
-		text += " was not frozen, nothing has changed"
+		text = "there was no freeze of " + text + ", nothing has changed"
 	case l.Changed:
 		text += " is frozen: nobody new gets a lock"
 	default:

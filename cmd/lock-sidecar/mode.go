@@ -71,6 +71,11 @@ func modeArgs(flags *pflag.FlagSet, args []string, percent int, r client.ModeReq
 	case percent < 0 || percent > 100:
 		return usage("--percent is %d; expected 0 to 100", percent)
 	}
+	for _, glob := range r.Repos {
+		if err := client.CheckGlob(glob); err != nil {
+			return usage("--repos has %q, which no repository matches: %w", glob, err)
+		}
+	}
 	return forced(r.Force, r.Reason)
 }
 

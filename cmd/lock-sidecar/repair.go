@@ -12,9 +12,11 @@ func newRepair(o Options) *cobra.Command {
 	var dry bool
 	cmd := asks(o, adminFlags{timeout: compareTimeout, grace: compareGrace}, &cobra.Command{
 		Use:   "repair",
-		Short: "Make the enhanced store equal to atlantis.db where verify finds differences",
-		Long: "Verify, and overwrite each record of the enhanced store that differs with that of atlantis.db, which is never\n" +
-			"changed. Each difference is recorded as a divergence first. Records that an ignore rule covers stay as they are.\n" +
+		Short: "Make the store that follows equal to the one that answers where verify finds differences",
+		Long: "Verify, and overwrite each record that differs with that of the store which answers for it, and which is never\n" +
+			"changed: atlantis.db in mode shadow and in a fallback, the enhanced store in primary, in hybrid each for its share.\n" +
+			"So in primary what somebody changed in Redis by hand goes into atlantis.db: see --dry-run first. Each difference is\n" +
+			"recorded as a divergence first. Records that an ignore rule covers stay as they are, and so do conflicts.\n" +
 			"Exit code 0: done, or nothing to do, 1: no verdict (mode legacy, not caught up in time), 3: the enhanced store\n" +
 			"or the sidecar cannot be reached.",
 		Args: noArgs,
@@ -35,12 +37,14 @@ func repairText(v client.Verdict, dry bool) string {
 		return "nothing to repair: " + comparedText(v.Compared) + ", no difference\n"
 	case v.Verdict == client.VerdictNone:
 		return "nothing repaired, no verdict: " + v.Reason + "\n"
-	case dry:
-		return "would make equal to atlantis.db: " + thousands(v.Different) + " of " + comparedText(v.Compared) + "\n\n" + differencesTable(v)
 	}
-	text := "made equal to atlantis.db: " + thousands(v.Repaired) + " of " + comparedText(v.Compared)
-	if kept := v.Different - v.Repaired; kept > 0 {
-		text += "; " + plural(kept, "conflict", "conflicts") + " left as found: `lock-sidecar conflicts list`"
+	made, kept, n := "made equal to the store that answers: ", "left as found", v.Repaired
+	if dry {
+		made, kept, n = "would make equal to the store that answers: ", "would be left", v.Different-v.Conflicts
 	}
-	return text + "; the enhanced store had\n\n" + differencesTable(v)
+	text := made + thousands(n) + " of " + comparedText(v.Compared) + "\n"
+	if v.Conflicts > 0 {
+		text += plural(v.Conflicts, "conflict", "conflicts") + " " + kept + ": `lock-sidecar conflicts list`\n"
+	}
+	return text + "\n" + differencesTable(v)
 }

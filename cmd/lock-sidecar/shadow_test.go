@@ -182,7 +182,7 @@ func TestVerifyAndRepair(t *testing.T) {
 		require.Equal(t, 4, strings.Count(text, "unexplained"))
 		require.Contains(t, ask(0, "status"), "4 divergences UNRESOLVED")
 
-		require.Contains(t, ask(0, "repair"), "made equal to atlantis.db: 4 of 4 records compared; the enhanced store had")
+		require.Contains(t, ask(0, "repair"), "made equal to the store that answers: 4 of 4 records compared\n\nlegacy answers for these:")
 		require.Equal(t, "equal: 3 records compared, no difference\n", ask(0, "verify"))
 		require.Contains(t, ask(0, "divergences"), "4 divergences found, 0 of those listed still differ")
 		var v client.Verdict

@@ -40,10 +40,13 @@ func newStatus(o Options) *cobra.Command {
 
 // answered reports whether Atlantis is.
 func answered(s client.Status) bool {
-	if s.Down != "" {
+	switch {
+	case s.Down != "":
 		return false
+	case s.Enhanced == nil || legacyAnswers(s) || s.Mode == "hybrid": // there it answers for the rest, and for command locks
+		return s.Legacy.Healthy
 	}
-	return s.Legacy.Healthy || s.Enhanced != nil && !legacyAnswers(s)
+	return true
 }
 
 // legacyAnswers reports whether legacy does so for all routes.
@@ -90,6 +93,8 @@ func answersText(s client.Status) string {
 	switch {
 	case s.Down != "":
 		return strings.TrimLeft(mode+" DOWN: "+s.Down, " ")
+	case !answered(s) && s.Enhanced != nil && !legacyAnswers(s):
+		return mode + ": NOT HEALTHY: " + s.Legacy.Error + " · enhanced answers for its share"
 	case !answered(s) && s.Enhanced != nil:
 		return mode + ": NOT HEALTHY: " + s.Legacy.Error
 	case !answered(s):

@@ -114,6 +114,18 @@ func TestStatusLine(t *testing.T) {
 		"hybrid": {above("hybrid", func(s *client.Status) { s.Percent, s.Repos, s.SafeFallback = 25, []string{"acme/secret"}, true }),
 			"hybrid 25% and 1 glob: enhanced answers for its share, legacy for the rest · enhanced redis in step · legacy whole, safe fallback · " +
 				"1,204 compared, 0 different · 7 locks, 1 command lock, 9 pull statuses · 0 connections · up 1m · v0.1.0\n", 0},
+		"hybrid on a full disk": {
+			above("hybrid", func(s *client.Status) {
+				s.Percent, s.Legacy.Healthy, s.Legacy.Whole, s.Legacy.Error, s.Enhanced.Healthy, s.Mirror.Dirty = 25, false, false, "disk full", true, 3
+			}),
+			"hybrid 25%: NOT HEALTHY: disk full · enhanced answers for its share · enhanced redis in step · legacy NOT HEALTHY · " +
+				"1,204 compared, 0 different · 7 locks, 1 command lock, 9 pull statuses · 0 connections · up 1m · v0.1.0\n", 1},
+		"hybrid with a follower behind": {
+			above("hybrid", func(s *client.Status) {
+				s.Percent, s.SafeFallback, s.Enhanced.Healthy, s.Mirror.Dirty = 25, true, false, 3
+			}),
+			"hybrid 25%: enhanced answers for its share, legacy for the rest · enhanced redis catching up, 3 keys dirty · legacy whole, safe fallback · " +
+				"1,204 compared, 0 different · 7 locks, 1 command lock, 9 pull statuses · 0 connections · up 1m · v0.1.0\n", 0},
 		"enhanced": {
 			above("enhanced", func(s *client.Status) { s.Enhanced.Records, s.Legacy.ByKind = &records, &client.Counts{} }),
 			"enhanced: enhanced answers · redis healthy · legacy retired · 1,017 records · 0 connections · up 1m · v0.1.0\n", 0},

@@ -38,6 +38,8 @@ func authorityText(e *client.Enhanced) string {
 func standbyText(s client.Status) string {
 	text := "legacy "
 	switch {
+	case !s.Legacy.Healthy && s.Down == "" && !answered(s): // answersText says why
+		text += "NOT HEALTHY"
 	case !s.Legacy.Healthy:
 		text += "NOT HEALTHY: " + s.Legacy.Error
 	case !s.Legacy.Whole:
@@ -60,6 +62,7 @@ func standbyText(s client.Status) string {
 // keeps it from being in step.
 func enhancedText(s client.Status) string {
 	e, dirty := s.Enhanced, thousands(s.Mirror.Dirty)+" "+oneOrMany(s.Mirror.Dirty, "key", "keys")+" dirty"
+	lacks := s.Mode != "hybrid" || !e.Healthy // there what is not in step may be legacy
 	text := "enhanced " + e.Kind + " "
 	switch {
 	case e.AwaySince != nil:
@@ -70,11 +73,11 @@ func enhancedText(s client.Status) string {
 		if e.Breaker != "closed" {
 			text += ", breaker " + e.Breaker
 		}
-	case s.Backfill.State == "running":
+	case s.Backfill.State == "running" && lacks:
 		text += "catching up " + thousands(s.Backfill.Done) + "/" + thousands(s.Backfill.Total)
 	case e.Error != "":
 		text += "NOT in step: " + e.Error + ", " + dirty
-	case s.Mirror.Dirty > 0:
+	case s.Mirror.Dirty > 0 && lacks:
 		text += "catching up, " + dirty
 	case s.Mirror.Pending > 0:
 		text += fmt.Sprintf("in step, %s behind by %.1fs", plural(s.Mirror.Pending, "change", "changes"), s.Mirror.LagSeconds)

@@ -29,7 +29,11 @@ func newWait(o Options) *cobra.Command {
 				return err
 			}
 			defer cancel()
-			if err := awaitReady(ctx, c); err != nil {
+			err = awaitReady(ctx, c)
+			if err != nil && cmd.Context().Err() != nil {
+				return fmt.Errorf("interrupted: %w", err)
+			}
+			if err != nil {
 				return fmt.Errorf("gave up after %s: %w", admin.timeout, err)
 			}
 			if asJSON {

@@ -1,11 +1,15 @@
 package main_test
 
 import (
+	"bytes"
+	"context"
 	"net/http"
 	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	cli "github.com/lock-sidecar/lock-sidecar/cmd/lock-sidecar"
 )
 
 // wait ends when the sidecar is ready.
@@ -37,4 +41,30 @@ func TestWaitGivesUp(t *testing.T) {
 	r = run(t, "wait", "--timeout", "50ms", "--admin", stuck)
 	require.Equal(t, 3, r.code)
 	r.isOneLine(t)
+}
+
+// A verb that looks at others and is interrupted says so: it names no time that has not passed, and no fault of Redis.
+func TestWhatIsInterruptedBlamesNobody(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, args := range [][]string{
+		{"wait", "--admin", closedPort(t)},
+		{"doctor", "--data-dir", t.TempDir(), "--redis-addr", "127.0.0.1:1", "--admin-listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := cli.Run(ctx, cli.Options{Args: args, Stdout: &stdout, Stderr: &stderr, Version: "v1.2.3", LookupEnv: lookup(nil)})
+		require.Equal(t, 3, code, args)
+		require.Contains(t, stderr.String(), "interrupted")
+		require.NotContains(t, stdout.String()+stderr.String(), "gave up after")
+		require.Empty(t, stdout.String())
+	}
+}
+
+// A time that is none is a mistake on the command line, and no silent sidecar.
+func TestATimeoutIsATime(t *testing.T) {
+	for _, verb := range []string{"wait", "status", "shutdown"} {
+		r := run(t, verb, "--timeout", "0s", "--admin", closedPort(t))
+		require.Equal(t, 2, r.code, verb)
+		require.Contains(t, r.stderr, "--timeout is 0s; expected more than 0")
+	}
 }

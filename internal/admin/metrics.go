@@ -31,7 +31,7 @@ func NewCollector(s Sidecar) *Collector {
 		build:         desc("lock_sidecar_build_info", "1, with what was built.", "version", "go_version"),
 		epoch:         desc("lock_sidecar_epoch", "Grows with every change of the store that answers."),
 		foreignWrites: desc("lock_sidecar_foreign_writes_total", "Times that atlantis.db had been written by another program."),
-		legacyHealth:  desc("lock_sidecar_legacy_health", "1 if atlantis.db can be read and takes writes."),
+		legacyHealth:  desc("lock_sidecar_legacy_health", "1 if atlantis.db can be read and takes writes, as far as its disk was asked."),
 		legacyWhole:   desc("lock_sidecar_legacy_whole", "1 if atlantis.db holds everything that Atlantis was told OK for."),
 		safeFallback:  desc("lock_sidecar_safe_fallback", "1 if atlantis.db could take over from the enhanced store and nothing would be lost; 0 where it answers already."),
 		fallenBack:    desc("lock_sidecar_fallen_back", "1 while atlantis.db answers in place of the enhanced store, which failed or was left."),

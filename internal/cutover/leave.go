@@ -264,17 +264,18 @@ func (k *Keeper) toLegacy(next shadow.Assignment, why string) {
 // FallBack lets legacy answer because an operator says so, until an operator says
 // otherwise.
 func (k *Keeper) FallBack(ctx context.Context, reason string) (client.ModeResult, error) {
-	began := time.Now()
 	a, _ := k.Router.Assignment()
-	err := k.fallBack(ctx, reason)
+	p := &passage{from: a}
+	err := k.fallBack(ctx, reason, p)
 	k.notDone("fallback", reason, a, nil, err)
-	now, _ := k.Router.Assignment()
-	r := result(now, []string{Describe(now)}, nil, "")
-	r.HeldMS = ms(time.Since(began))
-	return r, err
+	p.to, _ = k.Router.Assignment()
+	if err == nil {
+		p.routes = k.count(ctx, p)
+	}
+	return result(p.to, []string{Describe(p.to)}, []*passage{p}, ""), err
 }
 
-func (k *Keeper) fallBack(ctx context.Context, reason string) error {
+func (k *Keeper) fallBack(ctx context.Context, reason string, p *passage) error {
 	leave, err := k.take(ctx)
 	if err != nil {
 		return err
@@ -303,6 +304,8 @@ func (k *Keeper) fallBack(ctx context.Context, reason string) error {
 	if _, err := k.Router.Hold(enhanced, false); err != nil {
 		return err
 	}
+	began := time.Now()
+	defer func() { p.held = time.Since(began) }()
 	defer k.Router.Release()
 	bounded, cancel := context.WithTimeout(ctx, holdLimit)
 	defer cancel()

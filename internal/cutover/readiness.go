@@ -2,6 +2,7 @@ package cutover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,12 +10,14 @@ import (
 
 	"github.com/lock-sidecar/lock-sidecar/client"
 	"github.com/lock-sidecar/lock-sidecar/compare"
+	"github.com/lock-sidecar/lock-sidecar/locking"
 	"github.com/lock-sidecar/lock-sidecar/shadow"
 )
 
 // Next is the mode that a migration goes to from an assignment.
 func Next(a shadow.Assignment) shadow.Assignment {
 	next := a
+	next.FallenBack, next.Manual = false, false
 	switch a.Mode {
 	case shadow.Legacy:
 		next.Mode = shadow.Shadow
@@ -71,8 +74,10 @@ func (k *Keeper) storeItems(a shadow.Assignment, down error, add adder) {
 		have = "away: " + state.Err.Error()
 	}
 	add("enhanced store", have == "answers", have, "answers", "look at `lock-sidecar status`")
-	owner := "sole owner"
+	owner, ownerHint := "sole owner", "a store that others may write to is no ground for a fallback: give each sidecar a redis.key-prefix of its own"
 	switch {
+	case !state.Joined && !errors.Is(state.Err, locking.ErrNotOwner):
+		owner, ownerHint = "not known: the store is away", "look at `lock-sidecar status`"
 	case a.Shared && len(state.Admitted) > 0 || a.Shared && !state.Owner:
 		owner = "shared, no fallback"
 	case !state.Owner:
@@ -80,8 +85,7 @@ func (k *Keeper) storeItems(a shadow.Assignment, down error, add adder) {
 	case len(state.Admitted) > 0:
 		owner = fmt.Sprintf("%d others admitted", len(state.Admitted))
 	}
-	add("owner", owner == "sole owner" || owner == "shared, no fallback", owner, "sole owner",
-		"a store that others may write to is no ground for a fallback: give each sidecar a redis.key-prefix of its own")
+	add("owner", owner == "sole owner" || owner == "shared, no fallback", owner, "sole owner", ownerHint)
 	back := "done"
 	if !state.Filled {
 		back = state.Progress.State
@@ -118,7 +122,7 @@ func (k *Keeper) evidenceItems(to shadow.Assignment, add adder) {
 	k.kindsItem(t, add)
 	add("unexplained divergences", t.Unexplained <= uint64(want.MaxDivergences), fmt.Sprint(t.Unexplained), fmt.Sprintf("≤ %d", want.MaxDivergences),
 		"look at each with `lock-sidecar divergences`; `backfill` begins new evidence on a new store only")
-	add("unresolved divergences", t.Unresolved == 0, fmt.Sprint(t.Unresolved), "0", "`lock-sidecar repair`")
+	add("unresolved divergences", t.Unresolved == 0, fmt.Sprint(t.Unresolved), "0", "`lock-sidecar repair --dry-run` shows which store would be kept")
 	have, ok := "never", false
 	if v := t.Verify; v != nil {
 		have, ok = fmt.Sprintf("%d compared, %d differ, %s ago", v.Compared, v.Differences, short(time.Since(v.At))), v.Compared > 0 && v.Differences == 0

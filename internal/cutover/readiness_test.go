@@ -148,6 +148,8 @@ func TestAFallbackIsOnTheChecklist(t *testing.T) {
 		r.far.foreign = func(rec locking.Record) bool { return string(rec.Value) == string(lockOf(9)) }
 		r.fallen()
 		require.Contains(t, r.item("not fallen back").Hint, "return")
+		require.Contains(t, r.item("owner").Have, "not known", "a store that is away is not said to be another's")
+		require.NotContains(t, r.item("owner").Hint, "key-prefix")
 		_, err := r.far.Store.Apply(t.Context(), []locking.Change{locking.Put(lockKey(1), lockOf(9), locking.Any())})
 		require.NoError(t, err)
 		r.far.fails(nil)
@@ -162,5 +164,7 @@ func TestTheNextMode(t *testing.T) {
 	require.Equal(t, 5, cutover.Next(shadow.Assignment{Mode: shadow.Shadow}).Percent)
 	require.Equal(t, shadow.Primary, cutover.Next(shadow.Assignment{Mode: shadow.Hybrid, Percent: 50}).Mode)
 	require.Equal(t, shadow.Enhanced, cutover.Next(shadow.Assignment{Mode: shadow.Primary}).Mode)
+	require.Equal(t, shadow.Assignment{Mode: shadow.Enhanced}, cutover.Next(shadow.Assignment{Mode: shadow.Primary, FallenBack: true, Manual: true}),
+		"nobody goes to a fallback")
 	require.Equal(t, shadow.Enhanced, cutover.Next(shadow.Assignment{Mode: shadow.Enhanced}).Mode)
 }

@@ -235,7 +235,8 @@ func TestUnlockByForce(t *testing.T) {
 	_, err = r.Unlock(t.Context(), id, client.UnlockRequest{})
 	require.ErrorIs(t, err, locks.ErrNotSafe)
 	require.ErrorContains(t, err, "sidecar.atlantis.url")
-	require.Empty(t, r.acts)
+	require.Len(t, r.acts, 1)
+	require.Contains(t, r.acts[0].Result, "not done: ")
 
 	r.Store = &racing{Store: r.store, before: func() { r.put(t, l.Locks[0].Record, "dan", 99, since) }}
 	_, err = r.Unlock(t.Context(), id, client.UnlockRequest{Force: true, Reason: "r"})
@@ -249,8 +250,8 @@ func TestUnlockByForce(t *testing.T) {
 	require.Equal(t, 99, u.Lock.Pull)
 	_, err = r.Show(t.Context(), id)
 	require.ErrorIs(t, err, locks.ErrNotFound)
-	require.Len(t, r.acts, 2)
-	require.Equal(t, "done", r.acts[1].Result)
+	require.Len(t, r.acts, 3)
+	require.Equal(t, "done", r.acts[2].Result)
 }
 
 // With a fence only that very holding is taken away: not the next one, by the same pull request either, and not one that
@@ -276,7 +277,10 @@ func TestUnlockByFence(t *testing.T) {
 		require.ErrorContains(t, err, fmt.Sprintf("%d, and not %d", again.Fence, first.Fence))
 		require.ErrorContains(t, err, "pull #12 of acme/infra holds it")
 	}
-	require.Empty(t, r.acts, "nothing was done")
+	require.Len(t, r.acts, 2)
+	for _, act := range r.acts {
+		require.Contains(t, act.Result, "not done: ")
+	}
 
 	r.Store = &racing{Store: r.store, before: func() { r.put(t, first.Record, "dan", 99, since) }}
 	_, err = r.Unlock(t.Context(), first.ID, client.UnlockRequest{Force: true, Reason: "r", Fence: again.Fence})

@@ -29,11 +29,11 @@ func (d *Desk) Unlock(ctx context.Context, id string, r client.UnlockRequest) (c
 	u := client.Unlocked{Lock: lockOf(record), By: client.ByAtlantis}
 	switch {
 	case r.Fence != 0 && r.Fence != u.Lock.Fence:
-		return u, otherFence(r.Fence, u.Lock)
+		return u, d.refuse(u, r.Reason, otherFence(r.Fence, u.Lock))
 	case d.Atlantis != nil && !r.Force:
 		err = d.throughAtlantis(ctx, record)
 	case !r.Force:
-		return u, ErrNotSafe
+		return u, d.refuse(u, r.Reason, ErrNotSafe)
 	default:
 		u.By, u.Warning = client.ByForce, plansStay
 		err = d.remove(ctx, record)
@@ -87,6 +87,15 @@ func (d *Desk) remove(ctx context.Context, record locking.Record) error {
 		return errChanged
 	}
 	return nil
+}
+
+// refuse keeps that nothing was done, and why.
+func (d *Desk) refuse(u client.Unlocked, reason string, why error) error {
+	d.Audit(audit.Entry{
+		Act: "unlock", Actor: audit.Operator, Reason: reason, Result: "not done: " + why.Error(),
+		Details: map[string]string{"record": u.Lock.Record, "holder": holder(u.Lock)},
+	})
+	return why
 }
 
 func (d *Desk) keep(u client.Unlocked, reason string, err error) {

@@ -194,19 +194,35 @@ func (r *Reconciler) step(ctx context.Context) (did bool, err error) {
 		r.looked = time.Now()
 	}
 	for _, side := range sides {
-		f := r.Router.Follower(side)
-		if f == nil {
-			continue
+		worked, failed := r.follow(ctx, side)
+		did = did || worked
+		switch {
+		case failed != nil: // legacy's disk must not keep the enhanced store from being made equal
+			err = failed
+		case worked && err == nil:
+			return true, nil
 		}
-		switch b := f.Backlog(); {
-		case b.All:
-			return true, ofLegacy(side, r.all(ctx, side, b))
-		case b.Dirty > 0:
-			return true, ofLegacy(side, r.catchUp(ctx, side, false))
-		}
+	}
+	if did {
+		return true, err
 	}
 	if r.InStep != nil {
 		return false, ofLegacy(shadow.LegacySide, r.InStep(ctx))
+	}
+	return false, nil
+}
+
+// follow makes a side equal where it is known to lack something.
+func (r *Reconciler) follow(ctx context.Context, side shadow.Side) (did bool, err error) {
+	f := r.Router.Follower(side)
+	if f == nil {
+		return false, nil
+	}
+	switch b := f.Backlog(); {
+	case b.All:
+		return true, ofLegacy(side, r.all(ctx, side, b))
+	case b.Dirty > 0:
+		return true, ofLegacy(side, r.catchUp(ctx, side, false))
 	}
 	return false, nil
 }

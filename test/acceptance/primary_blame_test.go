@@ -32,6 +32,36 @@ func TestAFaultOfLegacyIsNotBlamedOnRedis(t *testing.T) {
 	await(t, p, returnWithin, "safe again", safe("primary"))
 }
 
+// A repair makes the store that follows equal to the one that answers, and says before and after which that is: in primary
+// it is atlantis.db that is overwritten, in a fallback the enhanced store, and a conflict that stays is not counted.
+func TestARepairSaysWhichStoreIsRight(t *testing.T) {
+	t.Parallel()
+	r := newOutageRig(t)
+	p := above(t, "primary", "", r.proxy.Addr)
+	require.NoError(t, p.Client(t).Set(t.Context(), oldLock, lockedWorld()[oldLock], 0).Err())
+	requireEqual(t, p, healWithin)
+	tamper(t, r.server, r.redis, oldLock, lockJSON("acme/infra", "old", 9), "9")
+
+	dry := done(t, p, "repair", "--dry-run")
+	require.Contains(t, dry, "would make equal to the store that answers: 1 of 1 record")
+	require.NotContains(t, dry, "atlantis.db")
+	require.Contains(t, dry, "enhanced answers for these:")
+	require.Contains(t, done(t, p, "repair"), "made equal to the store that answers: 1 of 1 record")
+	require.Equal(t, 9, holder(p.Client(t).Get(t.Context(), oldLock).Val()), "what answered still does")
+
+	require.Contains(t, done(t, p, "fallback", "--reason", "acceptance test"), ": 1 route moved, commands were held for ")
+	requireEqual(t, p, healWithin)
+	tamper(t, r.server, r.redis, oldLock, lockJSON("acme/infra", "old", 8), "8")
+	require.Contains(t, done(t, p, "repair"), "1 conflict left as found")
+	dry = done(t, p, "repair", "--dry-run")
+	require.Contains(t, dry, "would make equal to the store that answers: 0 of 1 record")
+	require.Contains(t, dry, "1 conflict would be left")
+	require.Contains(t, dry, "legacy answers for these:")
+	filled := done(t, p, "backfill")
+	require.Contains(t, filled, "1 conflict left as found")
+	require.NotContains(t, filled, "equal\n")
+}
+
 // A pod that comes up on an empty volume, while Redis has the locks of the lost one, must not answer from an atlantis.db
 // that knows of none: declared in the mode that it was in, it refuses to start, and the way out that it names works.
 func TestAnEmptyVolumeIsNoFirstStart(t *testing.T) {

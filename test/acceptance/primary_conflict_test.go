@@ -159,7 +159,7 @@ func TestARepairDoesNotClaimAConflict(t *testing.T) {
 
 	for range 2 {
 		text := done(t, p, "repair")
-		require.Contains(t, text, "made equal to atlantis.db: 0 of 1 record")
+		require.Contains(t, text, "made equal to the store that answers: 0 of 1 record")
 		require.Contains(t, text, "1 conflict left as found: `lock-sidecar conflicts list`")
 	}
 	require.Len(t, conflictsOf(t, p), 1)
