@@ -190,6 +190,17 @@ func (f *Follower) Dirty() []locking.Key {
 	return f.dirt.list()
 }
 
+// Unequal returns those of the keys that are dirty and not being made equal: while
+// all are dirty, those that no task has made equal since MarkAll.
+func (f *Follower) Unequal(keys []locking.Key) []locking.Key {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(keys), func(key locking.Key) bool {
+		_, dirty := f.dirt.dirty(key)
+		return !dirty
+	})
+}
+
 // Dirtied has an element when keys have become dirty, or the store answered
 // that it is not the one it was.
 func (f *Follower) Dirtied() <-chan struct{} { return f.dirtied }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -18,6 +19,20 @@ func (k *checker) advise() {
 	k.adviseMode()
 	k.adviseExposure()
 	k.adviseUnused()
+}
+
+// adviseLater names settings whose feature is not built yet: who turned it on
+// would wait for it in vain.
+func (k *checker) adviseLater() {
+	var set []string
+	for _, key := range Keys() {
+		if key.Later && k.isSet(key.Path) {
+			set = append(set, key.Path)
+		}
+	}
+	if len(set) > 0 {
+		k.warn("no effect yet, as this version does not have what it is for: "+strings.Join(set, ", "), "nothing to do", set...)
+	}
 }
 
 // adviseLifetimes corrects the belief that a timeout ends an Atlantis lock.

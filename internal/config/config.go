@@ -24,17 +24,19 @@ import (
 //	min, max bounds, in the syntax of the file, both inclusive
 //	auto     says in the table how an unset value is derived
 //	title    heading of a section in docs/configuration.md
+//	later    "true" for a key, or a struct of keys, whose feature is not built yet:
+//	         it is accepted, checked, and said to have no effect
 type Config struct {
 	Locking  Locking  `key:"enhanced-locking" title:"Enhanced locking"`
-	Leases   Leases   `title:"API leases"`
+	Leases   Leases   `title:"API leases" later:"true"`
 	Redis    Redis    `key:"redis" title:"Redis"`
-	Queue    Queue    `title:"Queue and priorities"`
-	Retry    Retry    `title:"Retries"`
-	Deadlock Deadlock `title:"Deadlock detection"`
-	Events   Events   `title:"Events and webhooks"`
-	Cleanup  Cleanup  `title:"Automatic clean-up"`
+	Queue    Queue    `title:"Queue and priorities" later:"true"`
+	Retry    Retry    `title:"Retries" later:"true"`
+	Deadlock Deadlock `title:"Deadlock detection" later:"true"`
+	Events   Events   `title:"Events and webhooks" later:"true"`
+	Cleanup  Cleanup  `title:"Automatic clean-up" later:"true"`
 	Breaker  Breaker  `key:"circuit-breaker" title:"Circuit breaker"`
-	Replan   Replan   `title:"Protection of re-plans"`
+	Replan   Replan   `title:"Protection of re-plans" later:"true"`
 	Sidecar  Sidecar  `key:"sidecar" title:"The sidecar itself"`
 
 	sources map[string]Source // absent key: its default
@@ -68,7 +70,7 @@ type Redis struct {
 	ClusterMode    bool          `key:"cluster-mode" default:"false" doc:"the addresses are nodes of a Redis cluster"`
 	SentinelMaster string        `key:"sentinel-master" doc:"name of the master that the sentinels watch"`
 	KeyPrefix      string        `key:"key-prefix" default:"atlantis:enhanced:" doc:"start of every key; installations that share one Redis each need their own"`
-	LockTTL        time.Duration `key:"lock-ttl" default:"1h" min:"1s" doc:"lease of API locks that ask for none; Atlantis locks never expire"`
+	LockTTL        time.Duration `key:"lock-ttl" default:"1h" min:"1s" later:"true" doc:"lease of API locks that ask for none; Atlantis locks never expire"`
 	PoolSize       int           `key:"pool-size" default:"20" min:"1" max:"10000" doc:"most connections to one server"`
 	MinIdleConns   int           `key:"min-idle-conns" default:"2" min:"0" doc:"connections kept open while idle"`
 	MaxConnAge     time.Duration `key:"max-conn-age" default:"30m" min:"0" doc:"a connection is replaced after this; 0 is never"`
@@ -184,7 +186,7 @@ type Sidecar struct {
 	OpenTimeout   time.Duration `key:"open-timeout" default:"30s" min:"0" doc:"how long to wait for a database file that another process holds"`
 	Mode          Mode          `key:"mode" default:"shadow" oneof:"legacy shadow hybrid primary enhanced" doc:"who answers at the first start; later the mode that was kept counts"`
 	Hybrid        Hybrid        `key:"hybrid"`
-	InstanceID    string        `key:"instance-id" auto:"an id kept in atlantis.db" doc:"name of this sidecar among several"`
+	InstanceID    string        `key:"instance-id" auto:"an id kept in atlantis.db" later:"true" doc:"name of this sidecar among several"`
 	LogFormat     string        `key:"log-format" default:"text" oneof:"text json" doc:"shape of log lines"`
 	LogLevel      string        `key:"log-level" default:"info" oneof:"trace debug info warn error" doc:"least severity that is logged"`
 	Debug         bool          `key:"debug-endpoints" default:"false" doc:"profiles and variables of the process under /debug/ of the admin listener, for those who have the token"`

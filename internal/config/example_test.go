@@ -24,6 +24,7 @@ func ExampleLoad() {
 	fmt.Println(c.Redis.KeyPrefix, "from", c.Source("redis.key-prefix"))
 	// Output:
 	// testdata/development.yaml:5 default-timeout
+	// testdata/development.yaml:5 default-timeout
 	// 2 from env LOCK_SIDECAR_REDIS_DB
 	// atlantis:dev: from file testdata/development.yaml:11
 }

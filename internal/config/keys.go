@@ -17,6 +17,7 @@ type Key struct {
 	Doc      string   // one line
 	Secret   bool     // never shown
 	FileOnly bool     // a list of entries: no flag, no variable
+	Later    bool     // nothing reads it yet; Doc says so
 	Items    []Key    // the keys of one entry, with Path relative to it
 
 	index    []int // of the field, for reflect.Value.FieldByIndex
@@ -28,9 +29,9 @@ type Key struct {
 }
 
 // Keys returns every key in the order of declaration.
-func Keys() []Key { return keysOf(reflect.TypeFor[Config](), "", "", nil) }
+func Keys() []Key { return keysOf(reflect.TypeFor[Config](), "", "", false, nil) }
 
-func keysOf(t reflect.Type, prefix, section string, index []int) []Key {
+func keysOf(t reflect.Type, prefix, section string, later bool, index []int) []Key {
 	var keys []Key
 	for f := range fieldsOf(t) {
 		name, named := f.Tag.Lookup("key")
@@ -43,11 +44,12 @@ func keysOf(t reflect.Type, prefix, section string, index []int) []Key {
 		if own, ok := f.Tag.Lookup("title"); ok {
 			title = own
 		}
+		unread := later || f.Tag.Get("later") == "true"
 		switch {
 		case f.Type.Kind() == reflect.Struct:
-			keys = append(keys, keysOf(f.Type, path, title, at)...)
+			keys = append(keys, keysOf(f.Type, path, title, unread, at)...)
 		case named:
-			keys = append(keys, newKey(f, path, title, at))
+			keys = append(keys, newKey(f, path, title, unread, at))
 		}
 	}
 	return keys
@@ -64,7 +66,7 @@ func fieldsOf(t reflect.Type) func(yield func(reflect.StructField) bool) {
 	}
 }
 
-func newKey(f reflect.StructField, path, section string, index []int) Key {
+func newKey(f reflect.StructField, path, section string, later bool, index []int) Key {
 	k := Key{
 		Path:     path,
 		Aliases:  strings.Fields(f.Tag.Get("alias")),
@@ -74,6 +76,7 @@ func newKey(f reflect.StructField, path, section string, index []int) Key {
 		Doc:      f.Tag.Get("doc"),
 		Secret:   f.Type == reflect.TypeFor[Secret]() || f.Type == reflect.TypeFor[SecretURL](),
 		FileOnly: isEntryList(f.Type),
+		Later:    later,
 		index:    index,
 		typ:      f.Type,
 		preset:   f.Tag.Get("default"),
@@ -85,8 +88,11 @@ func newKey(f reflect.StructField, path, section string, index []int) Key {
 	if auto := f.Tag.Get("auto"); auto != "" {
 		k.Default = auto
 	}
+	if later {
+		k.Doc += "; no effect yet"
+	}
 	if k.FileOnly {
-		k.Items = keysOf(f.Type.Elem(), "", "", nil)
+		k.Items = keysOf(f.Type.Elem(), "", "", false, nil)
 	}
 	k.Allowed = k.allowed()
 	return k

@@ -25,6 +25,7 @@ func (c *Config) check() (warnings, errs []Finding) {
 		k.keys[key.Path] = key
 		k.bounds(key, key.Path, key.in(c))
 	}
+	k.adviseLater()
 	k.pairs()
 	k.redis()
 	k.addresses()

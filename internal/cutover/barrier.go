@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// holdLimit is how long commands are held at most for a flip. It gives up
-	// then, and stays where it was.
+	// holdLimit is how long commands are held at most until a flip keeps the new
+	// mode. It gives up then, and stays where it was. The commit that keeps the mode
+	// is waited for: nobody may answer before it is known what it left.
 	holdLimit = 450 * time.Millisecond
 	// quietEvery is how often a flip that waits for a quiet moment looks for one.
 	quietEvery = 2 * time.Millisecond
@@ -150,6 +151,9 @@ func (k *Keeper) move(ctx context.Context, p *passage, mismatches uint64) error 
 		if err := k.Router.Standby.Declare(k.markContent(p.to)); err != nil {
 			return fmt.Errorf("mark legacy as whole: %w", err)
 		}
+	}
+	if err := ctx.Err(); err != nil { // on such a disk the commit that follows would take as long again
+		return k.gaveUp(err)
 	}
 	failpoint.Hit("flip-marked")
 	if err := k.keepLocally(ctx, p.to); err != nil {

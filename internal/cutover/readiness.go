@@ -120,6 +120,11 @@ func (k *Keeper) evidenceItems(to shadow.Assignment, add adder) {
 	compared := int(sum.Match + sum.Mismatch + sum.Ignored)
 	add("compared operations", compared >= want.MinOperations, fmt.Sprint(compared), fmt.Sprint(want.MinOperations), "wait, or let Atlantis work")
 	k.kindsItem(t, add)
+	foreign, anew := "none", true
+	if k.Legacy.Opened().Foreign {
+		foreign, anew = "before this start; comparison began anew", !t.Since.Before(k.began)
+	}
+	add("foreign writes", anew, foreign, "none since comparison began", "what was compared before another program wrote to atlantis.db proves nothing")
 	add("unexplained divergences", t.Unexplained <= uint64(want.MaxDivergences), fmt.Sprint(t.Unexplained), fmt.Sprintf("≤ %d", want.MaxDivergences),
 		"look at each with `lock-sidecar divergences`; `backfill` begins new evidence on a new store only")
 	add("unresolved divergences", t.Unresolved == 0, fmt.Sprint(t.Unresolved), "0", "`lock-sidecar repair --dry-run` shows which store would be kept")

@@ -48,7 +48,7 @@ func TestTheChecklistShowsItsNumbers(t *testing.T) {
 		for _, name := range []string{"compared for", "compared operations", "kinds compared", "verified both ways", "write latency"} {
 			require.False(t, r.item(name).OK, name)
 		}
-		for _, name := range []string{"enhanced store", "owner", "backfill", "in step", "unexplained divergences", "unresolved divergences", "fitness of the store"} {
+		for _, name := range []string{"enhanced store", "owner", "backfill", "in step", "foreign writes", "unexplained divergences", "unresolved divergences", "fitness of the store"} {
 			require.True(t, r.item(name).OK, name)
 		}
 		for i := range 40 {

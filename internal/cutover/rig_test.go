@@ -56,9 +56,21 @@ type rig struct {
 	reconciler *reconcile.Reconciler
 	keeper     *cutover.Keeper
 	whole      legacy.Whole
+	marking    func() // before the mark that legacy is whole is written
 	stop       func()
 	// stopWorking ends what works beside commands, and closes nothing.
 	stopWorking func()
+}
+
+// watchedMark is the mark that legacy is whole, on a disk that a test slows down.
+type watchedMark struct {
+	shadow.Mark
+	before func()
+}
+
+func (m watchedMark) Set(content string) error {
+	m.before()
+	return m.Mark.Set(content)
 }
 
 // inBubble runs a test on a clock of its own. Goroutines that wait for the disk
@@ -71,7 +83,7 @@ func inBubble(t *testing.T, test func(t *testing.T, r *rig)) {
 
 func newRig(t *testing.T, dir string) *rig {
 	t.Helper()
-	return &rig{t: t, dir: dir, far: newServer(), want: shadow.Assignment{Mode: shadow.Shadow}, keeps: true,
+	return &rig{t: t, dir: dir, far: newServer(), want: shadow.Assignment{Mode: shadow.Shadow}, keeps: true, marking: func() {},
 		guard: config.Readiness{MaxLatencyRatio: 1.5, LatencyFloor: 25 * time.Millisecond}}
 }
 
@@ -99,7 +111,7 @@ func (r *rig) open() {
 		Keeps: func(key locking.Key, authority, has locking.Record) (bool, error) {
 			return r.router.Keep(key, authority, has)
 		}})
-	r.standby = shadow.NewStandby(r.whole, hclog.NewNullLogger())
+	r.standby = shadow.NewStandby(watchedMark{r.whole, func() { r.marking() }}, hclog.NewNullLogger())
 	r.router = shadow.NewRouter(shadow.RouterOptions{
 		Legacy: r.near, Enhanced: within(r.far, 400*time.Millisecond), ToEnhanced: r.toEnhanced, ToLegacy: r.toLegacy, Standby: r.standby, Conflicts: r.conflicts,
 		Failed: func(ctx context.Context, epoch uint64, began time.Time, cause error) error {

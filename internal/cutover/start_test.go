@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/lock-sidecar/lock-sidecar/client"
 	"github.com/lock-sidecar/lock-sidecar/internal/cutover"
 	"github.com/lock-sidecar/lock-sidecar/locking"
 	"github.com/lock-sidecar/lock-sidecar/shadow"
@@ -297,6 +298,9 @@ func TestAStartAfterADayOfAtlantis(t *testing.T) {
 		r.equal()
 		r.requireKept()
 		require.Equal(t, cutover.Itself, r.last("start").Actor)
+		require.Equal(t, client.ReadinessItem{
+			Name: "foreign writes", OK: true, Have: "before this start; comparison began anew", Want: "none since comparison began",
+		}, r.item("foreign writes"))
 	})
 }
 

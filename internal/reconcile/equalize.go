@@ -33,12 +33,14 @@ func (r *Reconciler) all(ctx context.Context, side shadow.Side, b shadow.Backlog
 		r.progressed(Progress{State: "failed"})
 		return err
 	}
-	total := 0
-	for _, part := range keys {
+	total, left := 0, 0
+	for i, part := range keys { // a try that failed, for one slow answer of a store perhaps, has made some equal
 		total += len(part)
+		keys[i] = r.Router.Follower(side).Unequal(part)
+		left += len(keys[i])
 	}
-	r.Logger.Info("making every record equal", "store", side, "reason", b.Why, "records", total)
-	r.progressed(Progress{State: "running", Total: total})
+	r.Logger.Info("making every record equal", "store", side, "reason", b.Why, "records", total, "left", left)
+	r.progressed(Progress{State: "running", Total: total, Done: total - left})
 	err = r.equalize(ctx, side, keys, filling)
 	if err == nil { // what was touched meanwhile and is in neither listing
 		err = r.catchUp(ctx, side, filling)

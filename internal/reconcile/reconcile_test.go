@@ -35,6 +35,29 @@ func TestAFillingThatWasCutOffGoesOn(t *testing.T) {
 	require.Zero(t, r.ledger.Totals().Divergences)
 }
 
+// A store that fails now and then, long before all is made equal, is filled all the same: what was made equal before it
+// failed is not begun anew. What was changed meanwhile is.
+func TestAStoreThatFailsNowAndThenIsFilled(t *testing.T) {
+	const records, wellFor = 20_000, 100 // operations between two failures; some 300 are needed
+	r := newRig(t, records)
+	operations := 0
+	r.behind.fail = func(string) error {
+		operations++
+		if operations%wellFor == 0 {
+			return errAway
+		}
+		return nil
+	}
+	r.start(true)
+	require.Eventually(t, func() bool { return r.reconciler.State().Progress.Done > records/5 }, patience, time.Millisecond)
+	for i := range 300 {
+		r.apply(r.router, locking.Put(key(i*7), lock(i), locking.Any()))
+	}
+	require.Eventually(t, func() bool { return r.reconciler.State().Filled && r.follower.Backlog().InStep() }, patience, time.Millisecond)
+	r.behind.set(func(s *identified) { s.fail = nil })
+	r.equal(records)
+}
+
 // After a crash everything is compared and made equal, and what is overwritten
 // is recorded with the crash as its cause. After a clean stop nothing is done.
 func TestAfterACrashEverythingIsMadeEqual(t *testing.T) {

@@ -182,6 +182,13 @@ func (h *chronicle) length() int {
 	return len(h.operations)
 }
 
+// sent is how many commands there were so far, answered or not.
+func (h *chronicle) sent() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.operations)
+}
+
 // slowest is how long the slowest command took that was answered.
 func (h *chronicle) slowest() (longest time.Duration) {
 	h.mu.Lock()

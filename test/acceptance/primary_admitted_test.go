@@ -13,6 +13,7 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/test/faultproxy"
 	"github.com/lock-sidecar/lock-sidecar/test/redistest"
 	"github.com/lock-sidecar/lock-sidecar/test/sidecar"
+	"github.com/lock-sidecar/lock-sidecar/test/traffic"
 )
 
 // impatient is a client that shows an error at once: Atlantis itself sends some again.
@@ -101,7 +102,9 @@ func TestTwoSidecarsNeverGrantALockTwice(t *testing.T) {
 	first, second := admitted(t, server)
 	h := newChronicle("shared", 3)
 	ends := []func(){h.watch(t, first.Addr, 8), h.watch(t, second.Addr, 8)}
+	unharmed := begunAtBoth(t, first, second, 1)
 	wait(t, 2*time.Second)
+	unharmed()
 	require.Empty(t, h.failed())
 	for _, p := range []*sidecar.Process{first, second} {
 		require.False(t, stateOf(t, p).SafeFallback)
@@ -122,7 +125,9 @@ func TestTwoSidecarsNeverGrantALockTwice(t *testing.T) {
 		require.Eventually(t, func() bool { return notNil(c.Get(t.Context(), aLock).Err()) == nil }, returnWithin, pollEvery, "serves again")
 	}
 	again := time.Now()
+	unharmed = begunAtBoth(t, first, second, 2)
 	wait(t, time.Second)
+	unharmed()
 	require.Empty(t, h.failedSince(again), "no command fails any more")
 	for _, end := range ends {
 		end()
@@ -132,6 +137,26 @@ func TestTwoSidecarsNeverGrantALockTwice(t *testing.T) {
 	h.check(t)
 	require.Equal(t, served(t, first), served(t, second))
 	require.Equal(t, served(t, first), inRedis(t, server.Client(t)))
+}
+
+// begunAtBoth starts pull requests at two sidecars, and returns what ends them and ensures that nobody noticed anything.
+func begunAtBoth(t *testing.T, first, second *sidecar.Process, generation int) (unharmed func()) {
+	t.Helper()
+	var runs []*traffic.Run
+	for i, p := range []*sidecar.Process{first, second} {
+		runs = append(runs, traffic.Start(t.Context(), traffic.Options{
+			Addr: p.Addr, Clients: sharers, Repos: 2, Paths: 3, Think: 100 * time.Millisecond, Seed: uint64(generation), Generation: 2*generation + i, Beside: i > 0,
+		}))
+	}
+	return func() {
+		t.Helper()
+		for _, run := range runs {
+			report := run.Stop()
+			require.Empty(t, report.Failures)
+			require.Empty(t, report.Violations)
+			require.NotEmpty(t, report.Samples)
+		}
+	}
 }
 
 // A sidecar that was not admitted gets no answer out of a store that is another's: it says so in shadow, and goes

@@ -157,14 +157,16 @@ func TestARestartInEveryStateFindsEveryRedis(t *testing.T) {
 				t.Parallel()
 				left := stopIn(t, from.mode, from.fallen, crash)
 				for _, then := range restarts(from.mode, from.fallen) {
-					t.Run(then.redis, func(t *testing.T) { startAgain(t, left, from.mode, then) })
+					t.Run(then.redis, func(t *testing.T) { startAgain(t, left, from.mode, then, "") })
 				}
 			})
 		}
 	}
 }
 
-func startAgain(t *testing.T, left stopped, mode string, then restart) {
+// startAgain lets a sidecar go on with what one has left, if a failpoint is named after one that was killed there at its
+// start.
+func startAgain(t *testing.T, left stopped, mode string, then restart, failpoint string) {
 	addr := "127.0.0.1:1" // where nobody listens, and nobody begins to
 	var server *redistest.Server
 	switch then.redis {
@@ -181,7 +183,11 @@ func startAgain(t *testing.T, left stopped, mode string, then restart) {
 		addr = server.Addr
 	}
 	start := func() *sidecar.Process {
-		return sidecar.Start(t, sidecar.Options{DataDir: copied(t, left.dir), Args: quickly("--redis-addr", addr), Unready: true})
+		dir, args := copied(t, left.dir), quickly("--redis-addr", addr)
+		if failpoint != "" {
+			dieAtStart(t, dir, args, failpoint)
+		}
+		return sidecar.Start(t, sidecar.Options{DataDir: dir, Args: args, Unready: true})
 	}
 	p := start()
 	for range 5 { // a start that Redis did not answer in time is one with Redis away
@@ -218,6 +224,19 @@ func startAgain(t *testing.T, left stopped, mode string, then restart) {
 	}
 	if mode != "enhanced" {
 		requireRollback(t, p)
+	}
+}
+
+// dieAtStart starts a sidecar that is killed at a failpoint on its way to a state in which it has nothing left to do.
+func dieAtStart(t *testing.T, dir string, args []string, failpoint string) {
+	t.Helper()
+	p := sidecar.Start(t, sidecar.Options{
+		DataDir: dir, Args: args, Failpoints: true, Unready: true, Env: []string{"FAILPOINT_EXIT=" + failpoint},
+	})
+	select {
+	case <-p.Ended():
+	case <-time.After(returnWithin):
+		require.Fail(t, "not killed", "the start has not passed %s", failpoint)
 	}
 }
 

@@ -67,7 +67,7 @@ func TestBackfillOfAHundredThousandRecordsSurvivesAKillNine(t *testing.T) {
 		require.Eventually(t, func() bool {
 			seen = statusOf(t, p)
 			return seen.Backfill.State == "running" && seen.Backfill.Done > manyRecords/5
-		}, healWithin, pollEvery)
+		}, caughtUp, pollEvery)
 		require.Less(t, seen.Backfill.Done, manyRecords, "the kill must come in the middle")
 		require.Equal(t, manyRecords, seen.Backfill.Total)
 		t.Logf("killed at %d of %d, %s after the start", seen.Backfill.Done, seen.Backfill.Total, time.Since(began).Round(time.Millisecond))
@@ -81,7 +81,7 @@ func TestBackfillOfAHundredThousandRecordsSurvivesAKillNine(t *testing.T) {
 			b := statusOf(t, p).Backfill
 			steps[b.Done] = true
 			return b.State == "done"
-		}, healWithin, pollEvery)
+		}, caughtUp, pollEvery)
 		took := time.Since(began)
 		v := requireEqual(t, p, healWithin)
 		t.Logf("caught up %s after it was ready, in %d steps seen, verified %d records %s later", took.Round(time.Millisecond),

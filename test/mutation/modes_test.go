@@ -144,6 +144,16 @@ func ofModes() []mutation {
 			pkg: "./internal/cutover", run: "TestAFlipWantsBothStoresInStepUnderTheHold",
 		},
 		{
+			name: "a flip that has held commands for too long asks a slow disk for one more commit",
+			file: "internal/cutover/barrier.go", old: "	if err := ctx.Err(); err != nil { // on such a disk", new: "	if err := ctx.Err(); false { // on such a disk",
+			pkg: "./internal/cutover", run: "TestAFlipGivesUpBeforeItAsksASlowDiskAgain",
+		},
+		{
+			name: "a store that fails now and then is filled from the beginning each time",
+			file: "internal/reconcile/equalize.go", old: "keys[i] = r.Router.Follower(side).Unequal(part)", new: "keys[i] = part",
+			pkg: "./internal/reconcile", run: "TestAStoreThatFailsNowAndThenIsFilled",
+		},
+		{
 			name: "who answers is switched before it is kept",
 			file: "internal/cutover/barrier.go", old: "	if err := k.keepLocally(ctx, p.to); err != nil {\n		return err\n	}\n	failpoint.Hit(\"flip-kept\")\n	k.Router.Assign(p.to, nil)", new: "	k.Router.Assign(p.to, nil)\n	if err := k.keepLocally(ctx, p.to); err != nil {\n		return err\n	}\n	failpoint.Hit(\"flip-kept\")",
 			pkg: "./internal/cutover", run: "TestAModeThatIsNotKept",

@@ -37,6 +37,8 @@ type Options struct {
 	Seed uint64
 	// Generation gives runs on one store repositories and pull requests of their own.
 	Generation int
+	// Beside is for a run at a store at which another one is under way: the apply lock is that one's.
+	Beside bool
 }
 
 // Sample is one command that was answered or failed.
@@ -102,7 +104,7 @@ func newPullRequest(o Options, i int) *pullRequest {
 		paths:  o.Paths,
 		think:  o.Think,
 		random: rand.New(rand.NewPCG(o.Seed, uint64(i))),
-		admin:  i == 0,
+		admin:  i == 0 && !o.Beside,
 		held:   map[string]string{},
 		redis: redis.NewClient(&redis.Options{
 			Addr: o.Addr, PoolSize: 1, MaxRetries: -1, DialerRetries: 1, ReadTimeout: patience,
