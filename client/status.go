@@ -25,7 +25,7 @@ type Status struct {
 	Down      string `json:"down"`      // why commands are refused with STOREDOWN now; "": they are not
 
 	OwnID     string `json:"own_id"`     // of this sidecar
-	SoleOwner bool   `json:"sole_owner"` // of the enhanced store
+	SoleOwner *bool  `json:"sole_owner"` // of the enhanced store; null: not known, as it is away or not in use
 	Shared    bool   `json:"shared"`     // other sidecars were admitted to it: no fallback
 
 	Legacy      Legacy      `json:"legacy"`

@@ -53,8 +53,9 @@ func (s *Store) tryDisk() {
 	if err != nil {
 		return
 	}
+	gone := os.Remove(name)                          // first, so that a crash leaves none
 	_, err = f.Write(make([]byte, r.size+probeRoom)) // no value of a record
-	if err = errors.Join(err, f.Sync(), f.Close(), os.Remove(name)); err == nil {
+	if err = errors.Join(gone, err, f.Sync(), f.Close()); err == nil {
 		s.takesAgain()
 	}
 }

@@ -45,6 +45,21 @@ type Conflicts struct {
 	last uint64
 }
 
+// keptConflicts is what the file has.
+type keptConflicts struct {
+	Last      uint64     `json:"last"` // id given last: none is given twice, so that nobody decides by an old listing
+	Conflicts []Conflict `json:"conflicts"`
+}
+
+// UnmarshalJSON also reads a list of conflicts alone, as earlier versions left it.
+func (k *keptConflicts) UnmarshalJSON(text []byte) error {
+	if text[0] == '[' {
+		return json.Unmarshal(text, &k.Conflicts)
+	}
+	type plain keptConflicts
+	return json.Unmarshal(text, (*plain)(k))
+}
+
 // OpenConflicts reads the conflicts of a data directory. A file that is there and
 // cannot be read is an error: a lock could be granted twice without it.
 func OpenConflicts(dir string) (*Conflicts, error) {
@@ -53,11 +68,12 @@ func OpenConflicts(dir string) (*Conflicts, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil
 	}
-	var kept []Conflict
+	var kept keptConflicts
 	if err == nil {
 		err = json.Unmarshal(text, &kept)
 	}
-	for _, conflict := range kept {
+	c.last = kept.Last
+	for _, conflict := range kept.Conflicts {
 		key, parsed := locking.ParseKey(conflict.Record)
 		if err = cmp.Or(err, parsed); err == nil {
 			c.list[key], c.last = conflict, max(c.last, conflict.ID)
@@ -105,18 +121,16 @@ func (c *Conflicts) add(key locking.Key, legacy, enhanced compare.Side) error {
 	defer c.mu.Unlock()
 	conflict, known := c.list[key]
 	if !known {
-		conflict = Conflict{ID: c.last + 1, At: c.now().UTC(), Record: key.String()}
+		c.last++
+		conflict = Conflict{ID: c.last, At: c.now().UTC(), Record: key.String()}
 	}
 	conflict.Legacy, conflict.Enhanced = legacy, enhanced
 	c.list[key] = conflict
-	if err := c.save(); err != nil {
-		if !known {
-			delete(c.list, key)
-		}
-		return err
+	err := c.save()
+	if err != nil && !known {
+		delete(c.list, key)
 	}
-	c.last = max(c.last, conflict.ID)
-	return nil
+	return err
 }
 
 // remove ends the conflict of a key, durably.
@@ -152,7 +166,7 @@ func (c *Conflicts) Drop() error {
 }
 
 func (c *Conflicts) save() error {
-	text, err := json.Marshal(c.sorted())
+	text, err := json.Marshal(keptConflicts{c.last, c.sorted()})
 	if err == nil {
 		err = durable.Replace(c.path, append(text, '\n'))
 		failpoint.Hit("conflict-kept")

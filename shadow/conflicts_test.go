@@ -250,6 +250,34 @@ func TestConflictsSurviveARestart(t *testing.T) {
 	require.Empty(t, open().List())
 }
 
+// Who decides by an old listing decides about no other conflict: a number is not given again, also where a restart finds
+// none, and where a file of an earlier version is read.
+func TestNoConflictGetsTheNumberOfOneBefore(t *testing.T) {
+	dir := t.TempDir()
+	d := newDuo(t, shadow.Assignment{Epoch: 1, Mode: shadow.Primary, FallenBack: true})
+	found := func(k locking.Key) shadow.Conflict {
+		var err error
+		d.router.Conflicts, err = shadow.OpenConflicts(dir)
+		require.NoError(t, err)
+		_, err = d.router.Keep(k, locking.Record{}, locking.Record{Key: k, Value: lock(9), Version: 3, Foreign: true})
+		require.NoError(t, err)
+		require.NotEmpty(t, d.router.Conflicts.List())
+		return d.router.Conflicts.List()[len(d.router.Conflicts.List())-1]
+	}
+	first := found(key(1))
+	_, err := d.router.Resolve(t.Context(), first.ID, shadow.LegacySide)
+	require.NoError(t, err)
+	second := found(key(2))
+	require.Greater(t, second.ID, first.ID)
+	require.NoError(t, d.router.Conflicts.Drop())
+	require.Greater(t, found(key(3)).ID, second.ID)
+
+	earlier := `[{"id":41,"record":"` + key(1).String() + `"}]`
+	require.NoError(t, os.WriteFile(filepath.Join(dir, shadow.ConflictsName), []byte(earlier), 0o600))
+	require.Equal(t, uint64(42), found(key(2)).ID)
+	require.True(t, d.router.Conflicts.Has(key(1)))
+}
+
 // A file that cannot be read is no empty one: without it a lock could be granted
 // twice. A conflict that cannot be kept is not passed over.
 func TestConflictsThatCannotBeReadOrKeptAreAnError(t *testing.T) {

@@ -40,7 +40,7 @@ func (m *mirror) describe(s *client.Status) {
 func (m *mirror) describeEnhanced(s *client.Status, a shadow.Assignment) {
 	backlog := m.backlog() // before the state: what is no longer wanted is then known to be done, and not the time before
 	state, totals := m.reconciler.State(), m.ledger.Totals()
-	s.StoreID, s.SoleOwner = state.StoreID, state.Joined && state.Sole()
+	s.StoreID, s.SoleOwner = state.StoreID, soleOwner(state)
 	following := m.toEnhanced.Backlog() // what legacy lacks says nothing about the enhanced store
 	s.Enhanced = m.enhanced(state, following.Dirty == 0 && !following.All)
 	if s.Legacy.Error == "" && state.OfLegacy {
@@ -66,6 +66,15 @@ func (m *mirror) describeEnhanced(s *client.Status, a shadow.Assignment) {
 	if v := totals.Verify; v != nil {
 		s.Verify = &client.Verify{At: v.At, Compared: v.Compared, Differences: v.Differences}
 	}
+}
+
+// soleOwner is nil while the store is away: whoever took it over then is not
+// known. One that refuses this sidecar as another's has said enough.
+func soleOwner(s reconcile.State) *bool {
+	if !s.Joined && !errors.Is(s.Err, locking.ErrNotOwner) {
+		return nil
+	}
+	return new(s.Joined && s.Sole())
 }
 
 // enhanced is how the follower's store does. It is away if it is not the one it

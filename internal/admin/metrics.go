@@ -35,7 +35,7 @@ func NewCollector(s Sidecar) *Collector {
 		legacyWhole:   desc("lock_sidecar_legacy_whole", "1 if atlantis.db holds everything that Atlantis was told OK for."),
 		safeFallback:  desc("lock_sidecar_safe_fallback", "1 if atlantis.db could take over from the enhanced store and nothing would be lost; 0 where it answers already."),
 		fallenBack:    desc("lock_sidecar_fallen_back", "1 while atlantis.db answers in place of the enhanced store, which failed or was left."),
-		soleOwner:     desc("lock_sidecar_sole_owner", "1 if this sidecar alone may use the enhanced store."),
+		soleOwner:     desc("lock_sidecar_sole_owner", "1 if this sidecar alone may use the enhanced store, 0 if another may; not there while that store is away."),
 		conflicts:     desc("lock_sidecar_conflicts", "Locks that both stores give to different holders after a fallback, and that nobody has decided."),
 		freezes:       desc("lock_sidecar_freezes", "Globs of repositories that operators keep from new lock holders."),
 		backendHealth: desc("atlantis_enhanced_locking_backend_health", "1 if the enhanced store answers and is in step; in mode legacy, if atlantis.db is healthy."),
@@ -95,7 +95,9 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.backfill, float64(status.Backfill.Done), "done")
 	gauge(c.backfill, float64(status.Backfill.Total-status.Backfill.Done), "waiting")
 	gauge(c.fallenBack, oneIf(status.FallenBack))
-	gauge(c.soleOwner, oneIf(status.SoleOwner))
+	if sole := status.SoleOwner; sole != nil {
+		gauge(c.soleOwner, oneIf(*sole))
+	}
 	gauge(c.conflicts, float64(status.Conflicts))
 	counter(c.storeLost, status.Enhanced.Lost)
 }

@@ -170,7 +170,7 @@ func (k *Keeper) move(ctx context.Context, p *passage, mismatches uint64) error 
 // refuseConflicts is why a store does not answer that holds locks which somebody
 // else has taken.
 func refuseConflicts(n int) error {
-	return refuse("%d locks were changed by somebody else in the enhanced store meanwhile; decide on each with `lock-sidecar conflicts list`", n)
+	return refuse("locks that somebody else has changed in the enhanced store meanwhile: %d; decide on each with `lock-sidecar conflicts list`", n)
 }
 
 func (k *Keeper) gaveUp(err error) error {

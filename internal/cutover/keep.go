@@ -86,7 +86,7 @@ func (k *Keeper) makeSure(ctx context.Context) bool {
 // keepRemotely lets the enhanced store know who answers, now or later.
 func (k *Keeper) keepRemotely(ctx context.Context) {
 	a, _ := k.Router.Assignment()
-	if a.Mode == shadow.Legacy || !k.Reconciler.State().Joined {
+	if a.Mode == shadow.Legacy || !k.isUnkept() || !k.Reconciler.State().Joined { // unkept as of that assignment
 		return
 	}
 	bounded, cancel := context.WithTimeout(ctx, probeBudget)

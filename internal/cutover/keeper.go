@@ -98,6 +98,7 @@ type Keeper struct {
 	fallbacks []time.Time // of the last while, for damping
 	unkept    bool        // the enhanced store does not know who answers yet
 	unsure    bool        // atlantis.db may know another assignment than the one in force
+	unretired bool        // a retirement failed, and is to be taken back
 	before    error       // why commands were refused before that
 	running   sync.WaitGroup
 }
@@ -175,6 +176,9 @@ func (k *Keeper) Run(ctx context.Context) {
 func (k *Keeper) look(ctx context.Context) {
 	if k.isUnsure() && !k.makeSure(ctx) {
 		return
+	}
+	if k.isUnretired() {
+		k.takeBackLate(ctx)
 	}
 	a, down := k.Router.Assignment()
 	switch {
@@ -273,8 +277,12 @@ func Describe(a shadow.Assignment) string {
 	text := string(a.Mode)
 	if a.Mode == shadow.Hybrid {
 		text += fmt.Sprintf(" %d%%", a.Percent)
-		if len(a.Repos) > 0 {
-			text += fmt.Sprintf(" and %d globs", len(a.Repos))
+		switch n := len(a.Repos); n {
+		case 0:
+		case 1:
+			text += " and 1 glob"
+		default:
+			text += fmt.Sprintf(" and %d globs", n)
 		}
 	}
 	if a.FallenBack {

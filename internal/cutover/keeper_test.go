@@ -149,6 +149,7 @@ func TestDescribe(t *testing.T) {
 		"primary":                {Mode: shadow.Primary},
 		"primary, fallen back":   {Mode: shadow.Primary, FallenBack: true},
 		"hybrid 25%":             {Mode: shadow.Hybrid, Percent: 25},
+		"hybrid 0% and 1 glob":   {Mode: shadow.Hybrid, Repos: []string{"a/*"}},
 		"hybrid 0% and 2 globs":  {Mode: shadow.Hybrid, Repos: []string{"a/*", "b/*"}},
 		"hybrid 5%, fallen back": {Mode: shadow.Hybrid, Percent: 5, FallenBack: true},
 	} {

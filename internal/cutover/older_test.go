@@ -159,6 +159,42 @@ func TestAnOlderDirectoryIsNotForgottenByARestart(t *testing.T) {
 	}
 }
 
+// A start that finds an older directory after a fallback may end at any moment, also one that would take the store over: the
+// next is not refused, and still knows that what the store has answered is a conflict.
+func TestAStartThatFindsAnOlderDirectoryMayEndAtOnce(t *testing.T) {
+	for name, takeOver := range map[string]bool{"a plain one": false, "with --take-over": true} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, r *rig) {
+				r.begin(shadow.Assignment{Mode: shadow.Primary})
+				require.True(t, r.acquire(lockKey(1), 1))
+				r.settled()
+				r.requireKept()
+				r.stop()
+				_, err := r.far.Store.Apply(t.Context(), []locking.Change{locking.Put(lockKey(9), lockOf(9), locking.Any())})
+				require.NoError(t, err)
+				r.far.set(func(s *server) { s.ahead = true })
+				r.far.fails(errAway)
+				r.clean = true
+				require.NoError(t, r.again())
+				require.True(t, r.now().FallenBack)
+				r.stop()
+				r.clean, r.take = false, takeOver
+				r.far.fails(nil)
+				require.NoError(t, r.again())
+				r.stop()
+				r.take = false
+				r.far.set(func(s *server) { s.ahead = false }) // what was found is remembered
+				require.NoError(t, r.again())
+				r.work()
+				require.True(t, r.now().FallenBack)
+				r.until("all is made equal", r.inStep)
+				require.Len(t, r.conflicts.List(), 1)
+				require.Equal(t, string(lockOf(9)), valueIn(t, r.far.Store, lockKey(9)))
+			})
+		})
+	}
+}
+
 // Where a store that several sidecars share does not answer, nobody is sent to a way out that is refused when it is taken.
 func TestWithASharedStoreAwayTheAdviceCanBeFollowed(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/lock-sidecar/lock-sidecar/internal/failpoint"
 	"github.com/lock-sidecar/lock-sidecar/locking"
@@ -21,6 +22,7 @@ func (k *Keeper) retire(ctx context.Context, p *passage) error {
 	if err := k.compare(ctx); err != nil {
 		return err
 	}
+	k.keepRemotely(ctx) // until this is done the store is told nothing more
 	if err := k.inTurn(ctx, a, false, func() error { return k.stopStandby(ctx, p) }); err != nil {
 		return err
 	}
@@ -31,15 +33,46 @@ func (k *Keeper) retire(ctx context.Context, p *passage) error {
 		if errors.Is(err, locking.ErrUnknownResult) {
 			k.setUnsure(err)
 		}
-		a.Epoch = to.Epoch + 1
-		back := &passage{from: to, to: a}
-		return errors.Join(fmt.Errorf("retire legacy: %w", err),
-			k.inTurn(ctx, to, true, func() error { return k.reinstate(context.WithoutCancel(ctx), back) }))
+		k.setUnretired(true)
+		return errors.Join(fmt.Errorf("retire legacy: %w", err), k.takeBack(context.WithoutCancel(ctx), a))
 	}
 	k.Router.ToLegacy.Forget()
 	k.setUnkept(true)
 	k.Logger.Info("legacy is retired", "backup", backup)
 	return nil
+}
+
+// takeBack ends a retirement that failed: the mode is as it was before.
+func (k *Keeper) takeBack(ctx context.Context, before shadow.Assignment) error {
+	now, _ := k.Router.Assignment()
+	before.Epoch = now.Epoch + 1
+	back := &passage{from: now, to: before}
+	return k.inTurn(ctx, now, true, func() error { return k.reinstate(ctx, back) })
+}
+
+// takeBackLate is takeBack for a retirement that could not be taken back when it failed.
+func (k *Keeper) takeBackLate(ctx context.Context) {
+	before, down := k.Router.Assignment()
+	if down != nil || before.Mode != shadow.Enhanced || k.Flipping() {
+		return
+	}
+	before.Mode = shadow.Primary
+	if err := k.takeBack(ctx, before); err != nil {
+		k.Logger.Warn("legacy was not retired, and does not follow yet", "error", err)
+		_ = sleep(ctx, time.Second) // each try holds commands
+	}
+}
+
+func (k *Keeper) setUnretired(unretired bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.unretired = unretired
+}
+
+func (k *Keeper) isUnretired() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.unretired
 }
 
 // stopStandby lets the enhanced store answer alone. Atlantis.db goes on to say
@@ -53,6 +86,7 @@ func (k *Keeper) stopStandby(ctx context.Context, p *passage) error {
 			return err
 		}
 		failpoint.Hit("retire-unmarked")
+		k.setUnkept(false) // the store must not know before atlantis.db does: it is full of locks yet
 		k.Router.Assign(p.to, nil)
 		return nil
 	})
@@ -70,6 +104,7 @@ func (k *Keeper) reinstate(ctx context.Context, p *passage) error {
 		}
 		k.Router.ToLegacy.Suspect("legacy was retired")
 		k.Router.Assign(p.to, nil)
+		k.setUnretired(false)
 		k.setUnkept(true)
 		k.Reconciler.Look()
 		return nil

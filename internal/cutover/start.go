@@ -184,11 +184,6 @@ func (k *Keeper) findEnhanced(ctx context.Context, f Found) (Found, error) {
 	if (f.Clean || k.unasked.is.Load() && !state.TookOver) && state.Ahead && f.Sole { // a stop in order knows all that one alone has written
 		f.Older, f.Clean, f.Whole = true, false, false
 		k.Logger.Warn(olderCopy)
-		if f.Local.FallenBack { // the next start finds nothing that says so
-			if err := k.mark.set(); err != nil {
-				return f, err
-			}
-		}
 	}
 	reading, done := context.WithTimeout(ctx, patience) // to join may have taken all of its own
 	defer done()
@@ -225,11 +220,11 @@ func (k *Keeper) tell(a shadow.Assignment) {
 // owner's mode will do.
 func (k *Keeper) Check(ctx context.Context, store enhanced.Store, j enhanced.Joined) error {
 	a, _ := k.Router.Assignment()
-	if a.Epoch == 0 { // Start looks itself
-		return nil
-	}
 	if j.Ahead { // a Join after this one does not find it any more
 		k.unasked.ahead.Store(true)
+	}
+	if a.Epoch == 0 { // Start looks itself
+		return k.askedAtStart(ctx, store, j)
 	}
 	if !j.Owner && !(a.Shared && a.Answers(shadow.EnhancedSide)) {
 		return fmt.Errorf("%w, which has admitted this one: restart this sidecar, so that it asks that store as the owner does", locking.ErrNotOwner)

@@ -45,7 +45,7 @@ func (k *Keeper) met(tookOver bool, a shadow.Assignment) error {
 	switch {
 	case tookOver && a.FallenBack:
 		k.Router.Distrust()
-	case k.TakeOver && !tookOver && !k.taking && !k.Reconciler.State().TookOver && k.mark.is():
+	case k.TakeOver && !tookOver && !k.taking && !k.unasked.older.Load() && !k.Reconciler.State().TookOver && k.mark.is():
 		return k.mark.end()
 	}
 	return nil

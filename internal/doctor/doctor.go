@@ -70,6 +70,7 @@ type Sidecar interface {
 // Redis is the enhanced store, as far as it is asked. redisstore.Store is one.
 type Redis interface {
 	Fitness(ctx context.Context) (redisstore.Fitness, error)
+	Ownership(ctx context.Context) (redisstore.Ownership, error)
 }
 
 // Atlantis is Atlantis itself. atlantisapi.Client is one.
@@ -134,6 +135,8 @@ type examination struct {
 	Options
 	report Report
 	status *client.Status // of the sidecar; nil: none, or none was had
+	// sound: atlantis.db is whole and nobody holds it, or there is none yet.
+	sound bool
 }
 
 // checked notes that something was looked at.

@@ -18,6 +18,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/lock-sidecar/lock-sidecar/client"
+	"github.com/lock-sidecar/lock-sidecar/enhanced"
 	"github.com/lock-sidecar/lock-sidecar/enhanced/redisstore"
 	"github.com/lock-sidecar/lock-sidecar/internal/atlantisapi"
 	"github.com/lock-sidecar/lock-sidecar/internal/config"
@@ -188,6 +189,53 @@ func TestRedisIsLookedAt(t *testing.T) {
 			require.Equal(t, c.want, found(examine(t, o)))
 		})
 	}
+}
+
+// A store in Redis that would not let the sidecar of this data directory in is found before that is started: with an
+// atlantis.db of its own, with a new one, and with none. Its owner, one that was admitted, and a store of nobody are not.
+func TestAStoreOfAnotherSidecarIsFound(t *testing.T) {
+	server := redistest.Start(t, "--appendonly", "yes")
+	connection, err := redisstore.Connect(redisstore.Server{Addrs: []string{server.Addr}, ReadTimeout: 5 * time.Second})
+	require.NoError(t, err)
+	owned := good(t)
+	path := filepath.Join(owned.Sidecar.DataDir, legacy.FileName)
+	own, err := legacy.OwnerIn(path)
+	require.NoError(t, err)
+	owner, err := redisstore.New(connection, redisstore.Options{Owner: own, Prefix: "atlantis:enhanced:"})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, owner.Close()) })
+	look := func(c *config.Config) doctor.Report {
+		c.Redis.Addrs = []string{server.Addr}
+		return examine(t, doctor.Options{Config: c, Redis: store(t, server.Addr)})
+	}
+	another := good(t)
+	require.Empty(t, look(another).Findings, "it is nobody's yet")
+
+	_, err = owner.Join(t.Context(), enhanced.Known{})
+	require.NoError(t, err)
+	require.Empty(t, look(owned).Findings)
+	r := look(another)
+	require.Equal(t, []string{"warning redis owner"}, found(r))
+	require.Contains(t, r.Findings[0].What, "belongs to another sidecar, "+own)
+	another.Sidecar.Mode = config.ModePrimary
+	require.Equal(t, []string{"error redis owner"}, found(look(another)), "it would not start")
+	guest, err := legacy.OwnerIn(filepath.Join(another.Sidecar.DataDir, legacy.FileName))
+	require.NoError(t, err)
+	_, err = owner.Admit(t.Context(), guest)
+	require.NoError(t, err)
+	require.Empty(t, look(another).Findings)
+
+	another.Sidecar.Mode, another.Sidecar.DataDir = config.ModeShadow, filepath.Join(t.TempDir(), "not-made-yet")
+	r = look(another)
+	require.Equal(t, []string{"warning redis owner"}, found(r))
+	require.Contains(t, r.Findings[0].What, "has no sidecar's id yet")
+	require.NoError(t, owner.Probe(t.Context()), "looking has taken nothing from its owner")
+
+	require.NoError(t, server.Client(t).HSet(t.Context(), "atlantis:enhanced:head:{00}", "schema", "2").Err())
+	r = look(owned)
+	require.Empty(t, r.Findings)
+	require.Len(t, r.Unknown, 1)
+	require.Contains(t, r.Unknown[0].Why, "schema 2")
 }
 
 func store(t *testing.T, addr string) *redisstore.Store {

@@ -30,6 +30,7 @@ func (e *examination) files(ctx context.Context) {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		e.sound = true
 		return
 	case err == nil && !info.IsDir():
 		err = errors.New("it is no directory")
@@ -133,11 +134,17 @@ func (e *examination) readable(path string, dir fs.FileInfo) {
 // holds it is as it should be: then its copy is looked at.
 func (e *examination) database(ctx context.Context, path string) {
 	name := filepath.Base(path)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return
+	_, err := os.Stat(path)
+	none := errors.Is(err, fs.ErrNotExist)
+	if !none {
+		err = boltfile.Examine(path)
 	}
-	err := boltfile.Examine(path)
+	if name == legacy.FileName {
+		e.sound = none || err == nil
+	}
 	switch {
+	case none:
+		return
 	case errors.Is(err, boltfile.ErrHeld) && e.status != nil:
 		e.checked("files", "holder of "+name)
 		if name == legacy.FileName {

@@ -46,6 +46,7 @@ func (e *examination) redis(ctx context.Context) {
 	if c.ClusterMode {
 		e.certificates(ctx, nodesBeside(fitness, c.Addrs))
 	}
+	e.ownership(ctx)
 }
 
 // nodesBeside are the nodes of a cluster that are not among those that were given.

@@ -28,8 +28,8 @@ func killUnderLoad(t *testing.T, redisAddr string) {
 	writes, slowest := 0, time.Duration(0)
 	for round := range kills {
 		p := shadowOn(t, dir, redisAddr, "--log-level", "warn")
-		const held = "pr/acme/held/./default/" // the kill may come before the first write of the traffic: verify wants a record
-		require.NoError(t, p.Client(t).Set(t.Context(), held, lockJSON("acme/held", ".", 1), 0).Err())
+		const held = "pr/acme/held/./default/" // of none of the clients; the kill may come before their first write, and verify wants a record
+		require.NoError(t, p.Client(t).Set(t.Context(), held, lockJSON("acme/held", ".", 1000), 0).Err())
 		run := traffic.Start(t.Context(), traffic.Options{
 			Addr: p.Addr, Clients: 20, Repos: 5, Paths: 5, Think: 2 * time.Millisecond, Seed: uint64(round), Generation: round,
 		})
