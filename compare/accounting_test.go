@@ -76,6 +76,14 @@ func TestLedgerAccounting(t *testing.T) {
 				b.ledger.Resolve(record, "repaired")
 				delete(m.open, record)
 			},
+			"explain": func(r *rapid.T) {
+				record := rapid.SampledFrom(records).Draw(r, "record")
+				b.ledger.Explain(record, "found out", "an operator decides")
+				if explained, open := m.open[record]; open && !explained {
+					m.unexplained--
+				}
+				delete(m.open, record)
+			},
 			"verify": func(r *rapid.T) {
 				b.time = b.time.Add(time.Second)
 				differences := rapid.IntRange(0, 1).Draw(r, "differences")

@@ -216,6 +216,18 @@ func (l *Ledger) Resolve(record, how string) {
 	l.resolve(record, how)
 }
 
+// Explain ends the divergence of a record, if it has one, with a cause that was
+// found after it: one that had none is unexplained no more.
+func (l *Ledger) Explain(record, cause, how string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if d := l.unresolved[record]; d != nil && d.Cause == "" {
+		d.Cause = cause
+		l.totals.Unexplained--
+	}
+	l.resolve(record, how)
+}
+
 func (l *Ledger) resolve(record, how string) {
 	d := l.unresolved[record]
 	if d == nil {

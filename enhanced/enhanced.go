@@ -87,6 +87,10 @@ type Joined struct {
 	// Lost says why the contents are not the ones that were known, "" if they
 	// are, or nothing was known. They have got a new id.
 	Lost string
+	// Dropped: the contents are the known ones as of the last commit, which is all that
+	// was durable. Changes that were answered since, as those of a follower are, are not
+	// there: whoever joins must make every record equal.
+	Dropped bool
 	// Owner: this sidecar owns the store; else it was admitted by the owner.
 	Owner bool
 	// Admitted are the ids of the sidecars that the owner has admitted.

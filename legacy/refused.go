@@ -9,16 +9,22 @@ import (
 // probeRoom is what a commit writes besides its values: some pages of bbolt.
 const probeRoom = 32 << 10
 
+// ordinary is of how many bytes a commit is that the disk has to take before it
+// counts as one that takes writes: many locks at a time, and what bbolt makes the
+// file larger by. One refused commit that was larger, as of a huge pull status,
+// says nothing of what a lock needs.
+const ordinary = 1 << 20
+
 // refusal is a commit that failed and changed nothing, as on a full disk. The file is
 // certain, and each write is tried.
 type refusal struct {
 	err  error
-	size int // of its values, in bytes
+	size int // of its values, in bytes, at most ordinary
 }
 
 // TakesWrites returns nil, or why a write fails at the moment: the file is not
-// certain (Healthy), or the disk has refused a commit and had no room for its
-// like since.
+// certain (Healthy), or the disk has refused a commit and had no room since for its
+// like, or for an ordinary one if that was larger.
 func (s *Store) TakesWrites() error {
 	if err := s.Healthy(); err != nil {
 		return err
@@ -31,7 +37,7 @@ func (s *Store) TakesWrites() error {
 
 // refuse keeps why a commit failed. Only the writer calls it, as the others below.
 func (s *Store) refuse(group []*request, cause error) {
-	s.refused.Store(&refusal{fmt.Errorf("%s refuses writes since one failed: %w", s.path, cause), sizeOf(group)})
+	s.refused.Store(&refusal{fmt.Errorf("%s refuses writes since one failed: %w", s.path, cause), min(sizeOf(group), ordinary)})
 }
 
 // accept ends a refusal by a commit that was at least as large.
@@ -41,8 +47,8 @@ func (s *Store) accept(group []*request) {
 	}
 }
 
-// tryDisk ends a refusal when the disk takes as much as it refused. A small commit
-// into pages that are free says nothing, and on a quiet night there is none.
+// tryDisk ends a refusal when the disk takes its size. A small commit into pages
+// that are free says nothing, and on a quiet night there is none.
 func (s *Store) tryDisk() {
 	r := s.refused.Load()
 	if r == nil {

@@ -131,8 +131,11 @@ func (r *Router) applyLegacy(ctx context.Context, a Assignment, keys []locking.K
 		return nil, err
 	}
 	failpoint.Hit("legacy-applied")
-	if !slices.ContainsFunc(keys, r.Conflicts.Has) { // else what is there is kept
+	switch rest := slices.DeleteFunc(slices.Clone(keys), r.Conflicts.Has); {
+	case len(rest) == len(keys):
 		r.ToEnhanced.changed(locking.CallOf(ctx), changes, outcomes, r.now().Sub(began), false)
+	case len(rest) > 0: // what is there of the conflict is kept, and the others are made equal
+		r.ToEnhanced.passedOver(rest)
 	}
 	return outcomes, nil
 }

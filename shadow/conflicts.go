@@ -22,6 +22,9 @@ import (
 // ConflictsName is the name of the file in the data directory.
 const ConflictsName = "conflicts.json"
 
+// InConflict is the cause of a divergence that is a conflict.
+const InConflict = "conflict: an operator decides"
+
 // Conflict is a lock that somebody else changed in the enhanced store while
 // legacy answered: both sides may have granted it.
 type Conflict struct {

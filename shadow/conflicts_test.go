@@ -135,6 +135,17 @@ func TestNobodyTakesALockInConflict(t *testing.T) {
 	d.enhanced.set(nil)
 }
 
+// A command that changes a lock in conflict and other records too changes the others in both stores.
+func TestWhatIsDoneBesideAConflictIsFollowed(t *testing.T) {
+	d := newConflict(t)
+	_, err := d.router.Apply(as("eval"), []locking.Change{locking.Delete(key(1), locking.Any()), locking.Put(pulled(1), []byte("closed"), locking.Any())})
+	require.NoError(t, err)
+	d.heal()
+	require.Equal(t, "closed", held(t, d.enhanced.Store, pulled(1)))
+	require.Equal(t, string(lock(9)), held(t, d.enhanced.Store, key(1)), "what is there is kept")
+	require.Zero(t, d.ledger.Totals().Unexplained)
+}
+
 // What somebody else has made of a lock stays in the enhanced store also when the
 // first that is heard of it is that legacy's holder gives the lock up.
 func TestAReleaseKeepsWhatSomebodyElseHasWritten(t *testing.T) {
@@ -154,6 +165,44 @@ func TestAReleaseKeepsWhatSomebodyElseHasWritten(t *testing.T) {
 	require.Equal(t, string(lock(9)), held(t, d.enhanced.Store, key(1)))
 	require.True(t, d.conflicts.Has(key(1)))
 	require.False(t, d.acquire(key(1), 5), "still pull 9's in the enhanced store")
+}
+
+// A conflict that a command was the first to meet is explained, whichever way it is decided: it keeps nobody from the next step.
+func TestAConflictIsNoUnexplainedDivergence(t *testing.T) {
+	for name, meet := range map[string]func(d *duo){
+		"a read":  func(d *duo) { require.Equal(d.t, string(lock(1)), d.holder(key(1))) },
+		"a write": func(d *duo) { require.True(d.t, d.acquire(key(1), 1)) },
+	} {
+		for _, keep := range []shadow.Side{shadow.LegacySide, shadow.EnhancedSide} {
+			t.Run(name+", keep "+string(keep), func(t *testing.T) {
+				d := newPrimary(t)
+				d.foreign = theirs
+				require.True(t, d.acquire(key(1), 1))
+				d.drained()
+				d.fallBack()
+				d.heal()
+				d.put(d.enhanced, locking.Put(key(1), lock(9), locking.Any()))
+				meet(d)
+				d.drained()
+				require.Equal(t, uint64(1), d.ledger.Totals().Unexplained, "nobody knows yet")
+				d.heal()
+				explained := func() {
+					require.Zero(t, d.ledger.Totals().Unexplained)
+					require.Zero(t, d.ledger.Totals().Unresolved, "it is listed as a conflict")
+					require.Equal(t, uint64(1), d.ledger.Totals().Divergences)
+					found := d.ledger.Recent(1)[0]
+					require.Equal(t, shadow.InConflict, found.Cause)
+					require.NotContains(t, found.Resolved.How, "equal")
+				}
+				explained()
+				_, err := d.router.Resolve(t.Context(), d.conflictOf(key(1)).ID, keep)
+				require.NoError(t, err)
+				d.heal()
+				d.equal()
+				explained()
+			})
+		}
+	}
 }
 
 // An operator decides each conflict, one way or the other, and then both stores

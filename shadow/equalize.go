@@ -24,6 +24,10 @@ const maxTaskBytes = 4 << 20
 // comparing it would say nothing, and making it equal takes another turn.
 var ErrMissed = errors.New("follower has missed a change of the key")
 
+// ErrAuthority is why keys were not made equal, or checked, where that is not the
+// follower's fault: the authority does not answer for them.
+var ErrAuthority = errors.New("read the authority")
+
 // Equalized is what came of making keys equal, as far as it is known.
 type Equalized struct {
 	Missing     int // keys that the follower lacked
@@ -37,7 +41,8 @@ type Equalized struct {
 // it overwrites is recorded as a divergence first, with the reason for which the
 // key was dirty as its cause; what is merely missing is recorded unless filling
 // is true, as on a store that was just made. It returns ErrMissed if a key has
-// become dirty again before its turn; the others are equal then.
+// become dirty again before its turn; the others are equal then; and ErrAuthority
+// if not the side is to blame.
 func (r *Router) Equalize(ctx context.Context, side Side, keys []locking.Key, filling bool) (Equalized, error) {
 	v, err := r.inTurn(ctx, side, keys, task{kind: taskEqualize, filling: filling, call: locking.Call{Op: string(compare.Reconcile)}})
 	return Equalized{Missing: v.missing, Overwritten: v.overwritten}, err
@@ -78,7 +83,7 @@ func await(ctx context.Context, tasks []*task) (sum verdict) {
 func (r *Router) queueInside(ctx context.Context, side Side, keys []locking.Key, kind task) (tasks []*task, err error) {
 	a, leave, err := r.gate.enter(ctx, routesOf(keys)...)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrAuthority, err)
 	}
 	defer leave()
 	keys = slices.DeleteFunc(slices.Clone(keys), func(key locking.Key) bool {
@@ -112,7 +117,7 @@ func (r *Router) queueHeld(ctx context.Context, side Side, keys []locking.Key, k
 		for len(keys) > 0 && t.bytes < maxTaskBytes {
 			record, err := r.settled(ctx, side.Other(), keys[0])
 			if err != nil {
-				return tasks, fmt.Errorf("read the authority: %w", err)
+				return tasks, fmt.Errorf("%w: %w", ErrAuthority, err)
 			}
 			t.keys, t.records = append(t.keys, keys[0]), append(t.records, record)
 			t.bytes += len(record.Value)
@@ -205,8 +210,13 @@ func (f *Follower) overwrite(ctx context.Context, t *task, i int, v *verdict) er
 		return nil
 	}
 	if has.Exists() && f.keeps != nil {
-		if kept, err := f.keeps(t.keys[i], t.records[i], has); kept || err != nil {
+		kept, err := f.keeps(t.keys[i], t.records[i], has)
+		if err != nil {
 			return err
+		}
+		if kept { // a comparison may have been the first to see it
+			f.ledger.Explain(t.keys[i].String(), InConflict, "kept as it is: it is listed as a conflict")
+			return nil
 		}
 	}
 	f.found(t, i, has, v)

@@ -21,6 +21,7 @@ const (
 	MissedError  = "missed: follower failed"
 	MissedAway   = "missed: authority's own result unknown"
 	MissedClosed = "missed: follower closed"
+	MissedBeside = "missed: a lock in the same command is in conflict"
 )
 
 // Follower does on one side what the authority has done on the other, behind

@@ -74,6 +74,14 @@ func (f *Follower) lost(keys []locking.Key) {
 	f.miss(keys, MissedAway)
 }
 
+// passedOver tells that the authority has changed the keys together with one in
+// conflict.
+func (f *Follower) passedOver(keys []locking.Key) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.miss(keys, MissedBeside)
+}
+
 // read queues a comparison of what the authority has answered to a read; with
 // much to do, or a key that is dirty, there is none.
 func (f *Follower) read(call locking.Call, key locking.Key, r locking.Record, took time.Duration) {

@@ -172,7 +172,7 @@ func (m *mirror) connect(c *config.Config, unclean string, operations *metrics.O
 		Memory: reconcile.MemoryIn(dir), Logger: log.Named("reconcile"), Unclean: unclean, Retried: m.retried,
 		Recall: m.recall,
 		Watch:  func(ctx context.Context) error { return m.keeper.Watch(ctx) },
-		InStep: func(ctx context.Context) error { return m.keeper.InStep(ctx) },
+		InStep: func(ctx context.Context) error { return m.keeper.InStep(ctx) }, Registerer: registry,
 	})
 	m.backend.check = func(ctx context.Context, store enhanced.Store, j enhanced.Joined) error {
 		return m.keeper.Check(ctx, store, j)

@@ -159,9 +159,22 @@ func (s *Store) fail(cause error) error {
 	if err := s.giveUp(); err != nil {
 		s.log.Warn("close failed", "path", s.path, "error", err)
 	}
-	s.fault = fmt.Errorf("%w: %s: %w", locking.ErrStoreLost, s.path, cause)
+	s.fault = &failed{s.path, cause}
 	return s.fault
 }
+
+// failed is locking.ErrStoreLost where the file failed and nobody has looked at it
+// since: it does not say that the store is another one, which Join finds out.
+type failed struct {
+	path  string
+	cause error
+}
+
+func (f *failed) Error() string {
+	return f.path + " is not used until it was looked at: " + f.cause.Error()
+}
+
+func (f *failed) Unwrap() []error { return []error{locking.ErrStoreLost, f.cause} }
 
 // giveUp closes the file with whatever is open in it.
 func (s *Store) giveUp() (err error) {

@@ -59,4 +59,5 @@ func TestFailedCommitBehindIsNotRemembered(t *testing.T) {
 	require.Equal(t, before, s.Known())
 	after := opened(t, embedded.Options{Dir: crashed(t, s)})
 	require.Equal(t, enhanced.Joined{StoreID: before.StoreID, Owner: true}, join(t, after, s.Known()))
+	require.True(t, join(t, s, s.Known()).Dropped, "this process knows")
 }

@@ -16,9 +16,10 @@ import (
 
 // Join is documented at enhanced.Store. It opens the file anew if it was given
 // up, sets one aside that is damaged, and commits what is open before it looks.
-// Contents that were lost keep their records; their versions go on above all
-// that were seen. Besides ErrNotOwner it returns ErrNewerSchema and the errors
-// of Open; then nothing works until a Join succeeds.
+// Contents that were lost keep their records, and so do those that dropped what was
+// not durable; their versions go on above all that were seen. Besides ErrNotOwner
+// it returns ErrNewerSchema and the errors of Open; then nothing works until a Join
+// succeeds.
 func (s *Store) Join(ctx context.Context, known enhanced.Known) (enhanced.Joined, error) {
 	if err := s.take(ctx); err != nil {
 		return enhanced.Joined{}, err
@@ -32,10 +33,11 @@ func (s *Store) Join(ctx context.Context, known enhanced.Known) (enhanced.Joined
 		s.show(nil)
 		return enhanced.Joined{}, s.fault
 	}
-	s.fault, s.aside, s.joined, s.takeOver = nil, "", true, false
+	s.fault, s.aside, s.dropped, s.joined, s.takeOver = nil, "", false, true, false
 	s.show(nil)
-	if joined.Founded || joined.Lost != "" || joined.TookOver { // the other joins only look whether all is well
-		s.log.Info("joined", "path", s.path, "store_id", joined.StoreID, "founded", joined.Founded, "lost", joined.Lost, "took_over", joined.TookOver)
+	if joined.Founded || joined.Lost != "" || joined.Dropped || joined.TookOver { // the other joins only look whether all is well
+		s.log.Info("joined", "path", s.path, "store_id", joined.StoreID, "founded", joined.Founded, "lost", joined.Lost, "dropped", joined.Dropped,
+			"took_over", joined.TookOver)
 	}
 	return joined, nil
 }
@@ -49,9 +51,11 @@ func (s *Store) recall(known enhanced.Known) {
 	case !s.joined:
 		s.known, s.kept = known, known
 	case known.StoreID == s.known.StoreID:
-		s.known.Epoch = max(s.known.Epoch, known.Epoch)
-		for p, seen := range known.Seen {
-			s.known.Seen[p] = max(s.known.Seen[p], seen)
+		for _, k := range []*enhanced.Known{&s.known, &s.kept} { // the caller remembers what is durable
+			k.Epoch = max(k.Epoch, known.Epoch)
+			for p, seen := range known.Seen {
+				k.Seen[p] = max(k.Seen[p], seen)
+			}
 		}
 	}
 }
@@ -72,7 +76,8 @@ func (s *Store) join(ctx context.Context) (enhanced.Joined, error) {
 	}
 	lost, theirs := s.whyLost(hs, found), found && hs[0].owner != s.owner
 	ahead := lost == "" && s.isAhead(hs)
-	if !found || lost != "" || theirs {
+	s.dropped = lost == "" && (s.dropped || s.lacks(hs))
+	if !found || lost != "" || theirs || s.dropped {
 		if hs, err = s.renew(hs, found && lost == ""); err != nil {
 			return enhanced.Joined{}, errors.Join(err, s.giveUp())
 		}
@@ -80,7 +85,7 @@ func (s *Store) join(ctx context.Context) (enhanced.Joined, error) {
 	if err := s.adopt(hs); err != nil {
 		return enhanced.Joined{}, err
 	}
-	return enhanced.Joined{StoreID: hs[0].store, Founded: !found, Lost: lost, Owner: true, TookOver: theirs, Ahead: ahead}, nil
+	return enhanced.Joined{StoreID: hs[0].store, Founded: !found, Lost: lost, Dropped: s.dropped, Owner: true, TookOver: theirs, Ahead: ahead}, nil
 }
 
 // reopen ends a fault where Join would find the contents that are known, and
@@ -104,7 +109,7 @@ func (s *Store) reopen(ctx context.Context) error {
 		hs, found, err = readHeads(tx)
 		return err
 	})
-	if err == nil && (!found || hs[0].owner != s.owner || s.whyLost(hs, found) != "") {
+	if err == nil && (!found || hs[0].owner != s.owner || s.whyLost(hs, found) != "" || s.dropped || s.lacks(hs)) {
 		err = errForeign
 	}
 	if err == nil {
@@ -141,7 +146,8 @@ func (s *Store) inspect(ctx context.Context) (hs heads, found bool, err error) {
 	return hs, false, err
 }
 
-// whyLost says why these are not the contents that are known, "" if they are.
+// whyLost says why these are not the contents that are known, "" if they are, with
+// all that was durable.
 func (s *Store) whyLost(hs heads, found bool) string {
 	switch k := s.known; {
 	case s.aside != "":
@@ -156,11 +162,22 @@ func (s *Store) whyLost(hs heads, found bool) string {
 		return "an older epoch is there"
 	}
 	for p, h := range hs {
-		if seen := s.known.Seen[p]; h.seq < seen {
+		if seen := s.kept.Seen[p]; h.seq < seen {
 			return fmt.Sprintf("an older state is there: partition %02d is at version %d and was at %d", p, h.seq, seen)
 		}
 	}
 	return ""
+}
+
+// lacks reports whether contents that are the known ones lack changes that were
+// answered before they were durable.
+func (s *Store) lacks(hs heads) bool {
+	for p, h := range hs {
+		if h.seq < s.known.Seen[p] {
+			return true
+		}
+	}
+	return false
 }
 
 // isAhead reports whether contents that are the known ones were written to since.

@@ -182,9 +182,9 @@ func TestDamagedFileIsSetAside(t *testing.T) {
 	}
 }
 
-// A commit that fails behind its answers: those since the last commit are lost, everybody is told, and Join goes on with
-// what is in the file under a new id.
-func TestFailedCommitBehindIsLost(t *testing.T) {
+// A commit that fails behind its answers drops those since the last commit, everybody is told, and Join goes on with what
+// is in the file: all that was durable is there, so that it is still the same store.
+func TestFailedCommitBehindDropsWhatWasNotDurable(t *testing.T) {
 	s := open(t, t.TempDir(), never)
 	put(t, s, lockA, "first")
 	known := s.Known()
@@ -193,11 +193,42 @@ func TestFailedCommitBehindIsLost(t *testing.T) {
 	last := put(t, s, lockB, strings.Repeat("EXAMPLE-TOKEN-NOT-REAL", 1<<16))
 	j, err := s.Join(t.Context(), s.Known()) // tries to commit
 	require.NoError(t, err)
-	require.Contains(t, j.Lost, "an older state")
-	require.False(t, j.Founded)
-	require.NotEqual(t, known.StoreID, j.StoreID)
+	require.Equal(t, enhanced.Joined{StoreID: known.StoreID, Owner: true, Dropped: true}, j)
 	require.Equal(t, map[string]string{lockA.String(): "first"}, all(t, s))
-	require.Greater(t, put(t, s, lockB, "now"), last)
+	require.Greater(t, put(t, s, lockB, "now"), last, "no version is given twice")
+	require.Equal(t, enhanced.Joined{StoreID: known.StoreID, Owner: true}, join(t, s, s.Known()), "told once")
+}
+
+// A file that is older than what was durable is lost, also where a commit had failed before.
+func TestOlderFileAfterAFailedCommitIsLost(t *testing.T) {
+	s := open(t, t.TempDir(), never)
+	put(t, s, lockA, "first")
+	join(t, s, s.Known()) // commits
+	older, err := os.ReadFile(s.Path())
+	require.NoError(t, err)
+	put(t, s, lockA, "second")
+	known := s.Known()
+	join(t, s, known)
+	s.LimitSize(1)
+	put(t, s, lockB, strings.Repeat("x", 1<<20))
+	require.Error(t, s.SetDurable(t.Context(), false))
+	require.NoError(t, os.Rename(s.Path(), s.Path()+".away"))
+	require.NoError(t, os.WriteFile(s.Path(), older, 0o600))
+	j := join(t, s, s.Known())
+	require.Contains(t, j.Lost, "an older state")
+	require.False(t, j.Dropped)
+	require.NotEqual(t, known.StoreID, j.StoreID)
+}
+
+// Who stops after a commit that failed, before a Join has told, is told by Close.
+func TestCloseSaysWhatWasDropped(t *testing.T) {
+	s, err := embedded.Open(t.Context(), embedded.Options{Dir: t.TempDir(), Owner: me, CommitEvery: never})
+	require.NoError(t, err)
+	join(t, s, enhanced.Known{})
+	s.LimitSize(1)
+	put(t, s, lockB, strings.Repeat("x", 1<<20))
+	require.Error(t, s.SetDurable(t.Context(), false))
+	require.ErrorContains(t, s.Close(), "commit")
 }
 
 // The committer that fails says so to the next one who comes.
@@ -209,7 +240,7 @@ func TestFailedCommitterIsNoticed(t *testing.T) {
 	_, err := s.Get(t.Context(), lockA)
 	require.ErrorIs(t, err, locking.ErrStoreLost)
 	require.ErrorIs(t, tryPut(s, lockA, "x"), locking.ErrStoreLost)
-	require.NotEmpty(t, join(t, s, enhanced.Known{}).Lost, "what this process answered it knows by itself")
+	require.True(t, join(t, s, enhanced.Known{}).Dropped, "what this process answered it knows by itself")
 	require.NoError(t, tryPut(s, lockA, "x"))
 }
 
@@ -222,6 +253,7 @@ func TestFailedDurableCommitIsUnknown(t *testing.T) {
 	require.ErrorIs(t, tryPut(s, lockB, strings.Repeat("EXAMPLE-TOKEN-NOT-REAL", 1<<16)), locking.ErrUnknownResult)
 	err := tryPut(s, lockB, "x")
 	require.ErrorIs(t, err, locking.ErrStoreLost)
+	require.NotContains(t, err.Error(), locking.ErrStoreLost.Error(), "nobody knows yet")
 	require.NotContains(t, err.Error(), "EXAMPLE-TOKEN")
 	require.Equal(t, known, s.Known())
 	require.Equal(t, enhanced.Joined{StoreID: known.StoreID, Owner: true}, join(t, s, known))

@@ -215,13 +215,13 @@ func TestSetDurableOfADurableStore(t *testing.T) {
 }
 
 // SetDurable after a commit that failed says so.
-func TestSetDurableSaysWhatWasLost(t *testing.T) {
+func TestSetDurableSaysWhatWasDropped(t *testing.T) {
 	s := open(t, t.TempDir(), never)
 	s.LimitSize(1)
 	require.NoError(t, tryPut(s, lockA, string(make([]byte, 1<<20))))
 	require.ErrorIs(t, s.SetDurable(t.Context(), true), locking.ErrUnknownResult)
 	require.ErrorIs(t, s.SetDurable(t.Context(), true), locking.ErrStoreLost)
-	require.NotEmpty(t, join(t, s, enhanced.Known{}).Lost)
+	require.True(t, join(t, s, enhanced.Known{}).Dropped)
 	require.NoError(t, s.SetDurable(t.Context(), true))
 }
 

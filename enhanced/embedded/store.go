@@ -56,6 +56,7 @@ type Store struct {
 	file      *boltfile.File // nil: Join has to open it
 	fault     error          // why nothing but Join works, nil if all does
 	aside     string         // why an earlier file was set aside, until a Join has told
+	dropped   bool           // the file was found without what was answered and not durable, until a Join has told
 	joined    bool           // a Join has succeeded at some time
 	durable   bool           // Apply waits for the disk, whatever the interval
 	takeOver  bool           // the next Join that succeeds makes the store ours
@@ -142,14 +143,17 @@ func (s *Store) see(durable bool) {
 }
 
 // Close commits what is open, waits for all that is under way, and closes the
-// file. It is safe to call twice.
+// file. It returns an error if something that was answered is not durable, also
+// since a commit that failed before. It is safe to call twice.
 func (s *Store) Close() error {
 	var err error
 	s.close.Do(func() {
 		close(s.closing)
 		s.committer.Wait()
 		s.turn <- struct{}{} // for good
-		err = s.commit()
+		if err = s.commit(); err == nil && (s.dropped || s.known != s.kept) {
+			err = s.fault
+		}
 		s.shown.Store(nil)
 		if s.file != nil {
 			err = errors.Join(err, s.file.Close())

@@ -10,11 +10,8 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/client"
 )
 
-// What a share of mode hybrid may be made of.
-const (
-	maxGlobs = 100
-	maxGlob  = 256 // bytes
-)
+// maxGlobs is of how many a share of mode hybrid may be made.
+const maxGlobs = 100
 
 func (s *Server) mode(w http.ResponseWriter, _ *http.Request) {
 	m := s.options.Sidecar.Mode()
@@ -51,8 +48,13 @@ func badMode(r client.ModeRequest) string {
 		return "percent and repos are the share of mode hybrid"
 	case r.Percent != nil && (*r.Percent < 0 || *r.Percent > 100):
 		return "the percentage is not from 0 to 100"
-	case len(r.Repos) > maxGlobs || slices.ContainsFunc(r.Repos, func(glob string) bool { return glob == "" || len(glob) > maxGlob }):
-		return "the repos are not up to " + strconv.Itoa(maxGlobs) + " globs of up to " + strconv.Itoa(maxGlob) + " bytes"
+	case len(r.Repos) > maxGlobs:
+		return "the repos are more than " + strconv.Itoa(maxGlobs) + " globs"
+	}
+	for _, glob := range r.Repos {
+		if err := client.CheckGlob(glob); err != nil {
+			return "repos: " + err.Error()
+		}
 	}
 	return ""
 }

@@ -192,7 +192,8 @@ func TestCutoverRefusesNonsense(t *testing.T) {
 	long := strings.Repeat("x", 301)
 	for path, bodies := range map[string][]string{
 		"mode": {"", "{", "[]", `{"mode":"fast"}`, `{"mode":"hybrid","percent":101}`, `{"mode":"hybrid","percent":-1}`, `{"mode":"hybrid","percent":"5"}`,
-			`{"mode":"primary","percent":5}`, `{"mode":"primary","repos":["a/*"]}`, `{"mode":"hybrid","repos":[""]}`, `{"mode":"primary","force":true}`,
+			`{"mode":"primary","percent":5}`, `{"mode":"primary","repos":["a/*"]}`, `{"mode":"hybrid","repos":[""]}`,
+			`{"mode":"hybrid","repos":["acme/*","acme"]}`, `{"mode":"hybrid","repos":["acme/infra/sub"]}`, `{"mode":"hybrid","repos":["acme/a b"]}`, `{"mode":"primary","force":true}`,
 			`{"mode":"primary","force":true,"reason":" "}`, `{"mode":"primary","at-quiet":true}`, `{"mode":"primary"}{}`, `{"mode":"primary","timeout":"1h"}`,
 			`{"mode":"primary","reason":"` + long + `"}`, `{"mode":"primary","reason":"two\nlines"}`},
 		"fallback":       {"{", `{"force":true}`, `{"reason":"\u0007"}`},

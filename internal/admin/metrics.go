@@ -15,7 +15,7 @@ type Collector struct {
 	mode, build, epoch, foreignWrites, legacyHealth, legacyWhole, safeFallback,
 	fallenBack, soleOwner, conflicts, freezes,
 	backendHealth, activeLocks,
-	pending, dirty, lag, backfill, storeLost *prometheus.Desc
+	pending, dirty, lag, backfill *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
@@ -44,7 +44,6 @@ func NewCollector(s Sidecar) *Collector {
 		dirty:         desc("lock_sidecar_mirror_dirty_keys", "Records of which the follower has missed a change."),
 		lag:           desc("lock_sidecar_mirror_lag_seconds", "Age of the oldest operation that the follower has not done yet."),
 		backfill:      desc("lock_sidecar_backfill_records", "Records in the last work of making every record equal.", "state"),
-		storeLost:     desc("lock_sidecar_store_lost_total", "Times that the enhanced store was not the one it had been: emptied, swapped, or older."),
 	}
 }
 
@@ -52,7 +51,7 @@ func NewCollector(s Sidecar) *Collector {
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
 		c.mode, c.build, c.epoch, c.foreignWrites, c.legacyHealth, c.legacyWhole, c.safeFallback, c.fallenBack, c.soleOwner, c.conflicts, c.freezes, c.backendHealth, c.activeLocks,
-		c.pending, c.dirty, c.lag, c.backfill, c.storeLost,
+		c.pending, c.dirty, c.lag, c.backfill,
 	} {
 		out <- desc
 	}
@@ -99,7 +98,6 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 		gauge(c.soleOwner, oneIf(*sole))
 	}
 	gauge(c.conflicts, float64(status.Conflicts))
-	counter(c.storeLost, status.Enhanced.Lost)
 }
 
 // held is what there is in a store that has all of it, nil if that is not known.

@@ -89,7 +89,7 @@ atlantis_enhanced_locking_active_locks 5
 // In mode shadow the follower is shown; backend_health is that of the enhanced store.
 func TestMetricsOfTheFollower(t *testing.T) {
 	f := &fake{status: client.Status{
-		Mode: "shadow", Epoch: 3, FallenBack: true, SoleOwner: new(true), Conflicts: 4, Frozen: []string{"acme/*", "*"}, Legacy: client.Legacy{Healthy: true}, Enhanced: &client.Enhanced{Lost: 2},
+		Mode: "shadow", Epoch: 3, FallenBack: true, SoleOwner: new(true), Conflicts: 4, Frozen: []string{"acme/*", "*"}, Legacy: client.Legacy{Healthy: true}, Enhanced: &client.Enhanced{},
 		Mirror: client.Mirror{Pending: 5, Dirty: 6, LagSeconds: 0.5}, Backfill: client.Backfill{State: "running", Done: 30, Total: 100},
 	}}
 	require.NoError(t, testutil.CollectAndCompare(admin.NewCollector(f), strings.NewReader(`
@@ -124,11 +124,8 @@ lock_sidecar_mirror_pending 5
 # HELP lock_sidecar_sole_owner 1 if this sidecar alone may use the enhanced store, 0 if another may; not there while that store is away.
 # TYPE lock_sidecar_sole_owner gauge
 lock_sidecar_sole_owner 1
-# HELP lock_sidecar_store_lost_total Times that the enhanced store was not the one it had been: emptied, swapped, or older.
-# TYPE lock_sidecar_store_lost_total counter
-lock_sidecar_store_lost_total 2
 `), "atlantis_enhanced_locking_backend_health", "lock_sidecar_backfill_records", "lock_sidecar_epoch", "lock_sidecar_conflicts", "lock_sidecar_freezes", "lock_sidecar_fallen_back", "lock_sidecar_sole_owner", "lock_sidecar_mirror_dirty_keys",
-		"lock_sidecar_mirror_lag_seconds", "lock_sidecar_mirror_pending", "lock_sidecar_store_lost_total"))
+		"lock_sidecar_mirror_lag_seconds", "lock_sidecar_mirror_pending"))
 }
 
 // Whose the enhanced store is while it is away is not known: 0 would say that another sidecar may use it.

@@ -84,7 +84,7 @@ func (r *Reconciler) everyKey(ctx context.Context) (parts, error) {
 	seen := map[locking.Key]struct{}{}
 	for record, err := range r.Legacy.Scan(ctx, locking.All) {
 		if err != nil {
-			return keys, fmt.Errorf("list legacy: %w", err)
+			return keys, ofLegacy(shadow.LegacySide, fmt.Errorf("list legacy: %w", err))
 		}
 		seen[record.Key] = struct{}{}
 		keys.add(record.Key)
@@ -135,9 +135,20 @@ func (r *Reconciler) equalize(ctx context.Context, side shadow.Side, keys parts,
 	}
 	all.Wait()
 	if failed != nil && ctx.Err() == nil {
-		return fmt.Errorf("make records equal: %w", failed)
+		return ofLegacy(blamed(side, failed), fmt.Errorf("make records equal: %w", failed))
 	}
 	return ctx.Err()
+}
+
+// blamed is the side that kept the records of one from being made equal.
+func blamed(side shadow.Side, err error) shadow.Side {
+	switch unsure := (*shadow.Unsure)(nil); {
+	case errors.As(err, &unsure): // nobody knows what atlantis.db has kept
+		return shadow.LegacySide
+	case errors.Is(err, shadow.ErrAuthority):
+		return side.Other()
+	}
+	return side
 }
 
 func (r *Reconciler) advance(n int, reported *time.Time) {

@@ -28,7 +28,10 @@ func (r *Reconciler) Join(ctx context.Context) error {
 		defer cancel()
 		j, err := r.Store.Join(bounded, known.Known)
 		if err != nil {
-			return "", err
+			if j.Dropped { // the next Join does not find it any more
+				lacks = dropped
+			}
+			return lacks, err
 		}
 		failpoint.Hit("reconcile-joined")
 		return r.meet(j, known), nil
@@ -97,6 +100,10 @@ func (r *Reconciler) meet(j enhanced.Joined, known Remembered) (lacks string) {
 		if j.Contested {
 			r.Logger.Error("another process works on the enhanced store under this sidecar's id: is there a copy of its data directory?", "store_id", j.StoreID)
 			return "another process wrote under this sidecar's id"
+		}
+		if j.Dropped {
+			r.Logger.Warn("enhanced store dropped changes that were not durable yet, every record will be made equal", "store_id", j.StoreID)
+			return dropped
 		}
 		return ""
 	}

@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -159,6 +160,31 @@ func TestALostStoreIsFilledAgain(t *testing.T) {
 	require.Equal(t, map[compare.Kind]uint64{compare.Missing: 100}, nonZero(totals.Kinds))
 	require.Zero(t, totals.Unexplained)
 	require.Zero(t, totals.Unresolved)
+}
+
+// What a store has dropped that was not durable is made equal, with its cause; the store is the one it was, nothing counts as
+// lost, and what was compared before still does. It is so too if nobody may work on the store when a Join finds it out.
+func TestWhatAStoreHasDroppedIsMadeEqual(t *testing.T) {
+	for name, bars := range map[string]error{"": nil, "barred at first": errors.New("restart the sidecar")} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 20)
+			r.start(false)
+			r.equal(20)
+			before := r.ledger.Totals()
+			r.behind.set(func(s *identified) {
+				r.apply(s.Memory, locking.Delete(key(3), locking.Any()))
+				s.drops, s.bars = true, bars
+			})
+			r.reconciler.Look()
+			require.Eventually(t, func() bool { return r.ledger.Totals().Divergences == 1 }, patience, time.Millisecond)
+			r.equal(20)
+			totals := r.ledger.Totals()
+			require.Equal(t, []any{before.StoreID, before.Since}, []any{totals.StoreID, totals.Since})
+			require.Zero(t, r.reconciler.State().Lost)
+			require.Zero(t, totals.Unexplained)
+			require.Contains(t, r.ledger.Recent(1)[0].Cause, "missed: ")
+		})
+	}
 }
 
 // Verify says what differs and how, changes nothing, and repair makes it equal.

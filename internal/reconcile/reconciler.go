@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/lock-sidecar/lock-sidecar/breaker"
 	"github.com/lock-sidecar/lock-sidecar/compare"
@@ -37,6 +39,10 @@ const neverStarted = "the store was never filled"
 // to after the stop in order that the data directory tells of.
 const olderDirectory = "the enhanced store was written to since the last stop (an older data directory was put back?)"
 
+// dropped is why every key is to be made equal of a store that had done changes and
+// could not commit them, as on a full disk: nothing that was durable is lost.
+const dropped = "missed: changes that the enhanced store did not get to its disk"
+
 // Guard is what the reconciler asks of the guard around the follower's store.
 type Guard interface {
 	locking.Store
@@ -44,8 +50,8 @@ type Guard interface {
 	Reset()
 }
 
-// Options of a Reconciler. All but Watch, InStep, Recall, Unclean, Rate, Retried and
-// RetryBase are required.
+// Options of a Reconciler. All but Watch, InStep, Recall, Unclean, Rate, Retried,
+// RetryBase and Registerer are required.
 type Options struct {
 	Router *shadow.Router
 	Legacy locking.Store
@@ -71,6 +77,9 @@ type Options struct {
 	Retried func()
 	// RetryBase is the wait after a first failure, doubled to at most 5 s; 0 is 1 s.
 	RetryBase time.Duration
+	// Registerer gets the metric of stores that were lost, which is there in mode legacy
+	// too: one that appears with what it counts shows no increase. nil: none.
+	Registerer prometheus.Registerer
 }
 
 // Reconciler keeps the follower in step. Run does the work; the other methods
@@ -111,7 +120,7 @@ type State struct {
 	Since    time.Time // when Joined last changed
 	StoreID  string
 	Err      error
-	OfLegacy bool // Err is why legacy could not be made equal: the enhanced store answers
+	OfLegacy bool // Err is a failure of legacy: the enhanced store is not to blame
 	Progress Progress
 	Lost     uint64 // how often the store was not the one it was
 	Owner    bool   // this sidecar owns the store
@@ -137,7 +146,10 @@ func New(o Options) *Reconciler {
 	if o.Retried == nil {
 		o.Retried = func() {}
 	}
-	return &Reconciler{Options: o, now: make(chan struct{}, 1), since: time.Now(), err: errors.New("not joined yet"), progress: Progress{State: "none"}}
+	r := &Reconciler{Options: o, now: make(chan struct{}, 1), since: time.Now(), err: errors.New("not joined yet"), progress: Progress{State: "none"}}
+	promauto.With(o.Registerer).NewCounterFunc(prometheus.CounterOpts{Name: "lock_sidecar_store_lost_total",
+		Help: "Times that the enhanced store was not the one it had been: emptied, swapped, or older."}, func() float64 { return float64(r.State().Lost) })
+	return r
 }
 
 // State returns what is known of the follower's store.
@@ -220,15 +232,15 @@ func (r *Reconciler) follow(ctx context.Context, side shadow.Side) (did bool, er
 	}
 	switch b := f.Backlog(); {
 	case b.All:
-		return true, ofLegacy(side, r.all(ctx, side, b))
+		return true, r.all(ctx, side, b)
 	case b.Dirty > 0:
-		return true, ofLegacy(side, r.catchUp(ctx, side, false))
+		return true, r.catchUp(ctx, side, false)
 	}
 	return false, nil
 }
 
-// legacyError is why legacy could not be made equal, or counted as whole: the
-// enhanced store is not to blame.
+// legacyError is a failure of legacy, which could not be read, made equal or counted
+// as whole: the enhanced store is not to blame.
 type legacyError struct{ error }
 
 func (e legacyError) Unwrap() error { return e.error }

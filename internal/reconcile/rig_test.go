@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"testing"
 	"time"
@@ -33,11 +34,13 @@ type identified struct {
 	mu    sync.Mutex
 	id    string
 	lost  string // said by the next Join
+	drops bool   // said by the next Join
+	bars  error  // of the next Join, which finds the store all the same
 	away  bool
 	ahead bool                  // of what is remembered, as each Join finds
 	gone  bool                  // emptied, which the next Join finds
 	late  func()                // called by Join when it has done its work
-	fail  func(op string) error // of each "get" and "apply"; nil: none fails
+	fail  func(op string) error // of each "get", "scan" and "apply"; nil: none fails
 }
 
 func (s *identified) Join(context.Context, enhanced.Known) (enhanced.Joined, error) {
@@ -49,18 +52,18 @@ func (s *identified) Join(context.Context, enhanced.Known) (enhanced.Joined, err
 	if s.gone {
 		s.gone = false
 		s.id, s.lost = s.id+"+", "emptied"
-		for record := range s.Scan(context.Background(), locking.All) {
+		for record := range s.Memory.Scan(context.Background(), locking.All) {
 			_, _ = s.Memory.Apply(context.Background(), []locking.Change{locking.Delete(record.Key, locking.Any())})
 		}
 	}
-	j := enhanced.Joined{StoreID: s.id, Lost: s.lost, Ahead: s.ahead}
-	s.lost = ""
+	j, err := enhanced.Joined{StoreID: s.id, Lost: s.lost, Dropped: s.drops, Ahead: s.ahead}, s.bars
+	s.lost, s.drops, s.bars = "", false, nil
 	if s.late != nil {
 		s.mu.Unlock()
 		s.late()
 		s.mu.Lock()
 	}
-	return j, nil
+	return j, err
 }
 
 func (s *identified) Probe(context.Context) error                     { return s.fails("probe") }
@@ -100,6 +103,13 @@ func (s *identified) Get(ctx context.Context, key locking.Key) (locking.Record, 
 	return s.Memory.Get(ctx, key)
 }
 
+func (s *identified) Scan(ctx context.Context, match locking.Pattern) iter.Seq2[locking.Record, error] {
+	if err := s.fails("scan"); err != nil {
+		return func(yield func(locking.Record, error) bool) { yield(locking.Record{}, err) }
+	}
+	return s.Memory.Scan(ctx, match)
+}
+
 func (s *identified) Apply(ctx context.Context, changes []locking.Change) ([]locking.Outcome, error) {
 	if err := s.fails("apply"); err != nil {
 		return nil, err
@@ -117,7 +127,7 @@ func (s *identified) set(change func(*identified)) {
 type rig struct {
 	t         *testing.T
 	dir       string
-	authority *locking.Memory
+	authority *identified // whose identity nobody asks for
 	behind    *identified
 
 	follower   *shadow.Follower
@@ -129,7 +139,7 @@ type rig struct {
 
 func newRig(t *testing.T, records int) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), authority: locking.NewMemory(), behind: &identified{Memory: locking.NewMemory(), id: "store-1"}}
+	r := &rig{t: t, dir: t.TempDir(), authority: &identified{Memory: locking.NewMemory()}, behind: &identified{Memory: locking.NewMemory(), id: "store-1"}}
 	for i := range records {
 		r.apply(r.authority, locking.Put(key(i), lock(i), locking.Any()))
 	}

@@ -137,6 +137,52 @@ func TestFillingLegacyIsNoDivergence(t *testing.T) {
 	require.Zero(t, b.ledger.Totals().Divergences)
 }
 
+// What keeps legacy from being made equal is said of the store that failed: legacy's disk, or the enhanced store, which is
+// listed and read for it; and likewise where some routes are the other way round.
+func TestWhoFailsIsBlamedWhicheverSideIsMadeEqual(t *testing.T) {
+	ours, theirs := key(1), key(2)
+	for name, c := range map[string]struct {
+		op       string
+		follows  shadow.Side
+		ofLegacy bool
+	}{
+		"enhanced is not listed for legacy":  {"scan", shadow.LegacySide, false},
+		"enhanced is not read for legacy":    {"get", shadow.LegacySide, false},
+		"enhanced is not listed for itself":  {"scan", shadow.EnhancedSide, false},
+		"enhanced does not take the records": {"apply", shadow.EnhancedSide, false},
+		"legacy does not take the records":   {"apply", shadow.LegacySide, true},
+		"legacy is not listed for enhanced":  {"scan", shadow.EnhancedSide, true},
+		"legacy is not read for enhanced":    {"get", shadow.EnhancedSide, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBoth(t, shadow.Assignment{Epoch: 1, Mode: shadow.Hybrid, Repos: []string{theirs.Route()}}, 5)
+			b.equal(5)
+			failing := b.behind
+			if c.ofLegacy {
+				failing = b.authority
+			}
+			b.apply(b.behind.Memory, locking.Put(theirs, lock(77), locking.Any()))
+			b.apply(b.authority, locking.Put(ours, lock(77), locking.Any()))
+			failing.set(func(s *identified) {
+				s.fail = func(op string) error {
+					if op == c.op {
+						return errAway
+					}
+					return nil
+				}
+			})
+			b.router.Follower(c.follows).MarkAll("a crash")
+			b.reconciler.Look()
+			require.Eventually(t, func() bool { return errors.Is(b.reconciler.State().Err, errAway) }, patience, time.Millisecond)
+			require.Equal(t, c.ofLegacy, b.reconciler.State().OfLegacy, "%v", b.reconciler.State().Err)
+			failing.set(func(s *identified) { s.fail = nil })
+			b.reconciler.Look()
+			require.Eventually(t, func() bool { return b.reconciler.State().Err == nil && b.router.Follower(c.follows).Backlog().InStep() }, patience, time.Millisecond)
+			require.False(t, b.reconciler.State().OfLegacy)
+		})
+	}
+}
+
 // While the enhanced store answers it is watched, and not joined: nobody may adopt
 // other contents behind the back of who answers.
 func TestAStoreThatAnswersIsNotJoinedBehindItsBack(t *testing.T) {

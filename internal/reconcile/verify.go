@@ -92,7 +92,7 @@ func (r *Reconciler) compare(ctx context.Context) (compared int, differing []com
 	for _, c := range r.Router.Conflicts.List() {
 		differing = append(differing, compare.Divergence{
 			Kind: compare.Owner, Record: c.Record, Operation: compare.Verify, Legacy: c.Legacy, Enhanced: c.Enhanced,
-			Cause: "conflict: an operator decides", At: c.At,
+			Cause: shadow.InConflict, At: c.At,
 		})
 	}
 	return compared, differing, nil

@@ -164,4 +164,7 @@ func TestARepairDoesNotClaimAConflict(t *testing.T) {
 	}
 	require.Len(t, conflictsOf(t, p), 1)
 	require.Contains(t, done(t, p, "audit", "-n", "1"), "repaired=0")
+	found := done(t, p, "divergences")
+	require.NotContains(t, found, "unexplained")
+	require.Contains(t, found, "an operator decides")
 }

@@ -22,16 +22,17 @@ import (
 const patience = 40 * time.Second
 
 // failing has strace fail calls, a list with commas, of a running sidecar with EIO: all of them, or those that when
-// names in strace's own terms (each thread counts for itself). It returns when no thread is left out; mend ends it.
-func failing(t *testing.T, p *sidecar.Process, calls, when string) (mend func()) {
+// names in strace's own terms (each thread counts for itself), more being arguments of strace. It returns when no thread is
+// left out; mend ends it.
+func failing(t *testing.T, p *sidecar.Process, calls, when string, more ...string) (mend func()) {
 	t.Helper()
 	inject := "inject=" + calls + ":error=EIO"
 	if when != "" {
 		inject += ":when=" + when
 	}
 	for range 10 {
-		strace := process.Start(t, exec.Command("strace", "-f", "-p", strconv.Itoa(p.PID()), "-o", "/dev/null",
-			"-e", "trace="+calls, "-e", inject))
+		strace := process.Start(t, exec.Command("strace", append([]string{"-f", "-p", strconv.Itoa(p.PID()), "-o", "/dev/null",
+			"-e", "trace=" + calls, "-e", inject}, more...)...))
 		mend = func() {
 			t.Helper()
 			require.NoError(t, strace.Signal(syscall.SIGINT))

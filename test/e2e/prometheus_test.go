@@ -49,7 +49,7 @@ func startPrometheus(t *testing.T, target string) *server {
 	rules, err := os.ReadFile(filepath.Join(monitoring.Dir(), "rules.yaml"))
 	require.NoError(t, err)
 	rules = regexp.MustCompile(`(?m)^( +)for: .*$`).ReplaceAll(rules, []byte("${1}for: 1s"))
-	rules = []byte(strings.ReplaceAll(string(rules), "[5m]", "[5s]"))
+	rules = []byte(strings.NewReplacer("[5m]", "[5s]", "< 300", "< 5").Replace(string(rules)))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "rules.yaml"), rules, 0o600))
 	config := fmt.Sprintf("global: {scrape_interval: 500ms, evaluation_interval: 500ms}\nrule_files: [rules.yaml]\n"+
 		"scrape_configs:\n  - {job_name: lock-sidecar, static_configs: [{targets: [%q]}]}\n", target)

@@ -115,8 +115,13 @@ func ofDurability() []mutation {
 		},
 		{
 			name: "an older enhanced.db is taken for the one that failed",
-			file: "enhanced/embedded/join.go", old: "hs[0].owner != s.owner || s.whyLost(hs, found) != \"\") {", new: "hs[0].owner != s.owner) {",
+			file: "enhanced/embedded/join.go", old: "hs[0].owner != s.owner || s.whyLost(hs, found) != \"\" || s.dropped || s.lacks(hs)) {", new: "hs[0].owner != s.owner) {",
 			pkg: "./enhanced/embedded", run: "TestProbeOpensAFileAnewThatFailed",
+		},
+		{
+			name: "what a failed commit of the follower dropped is not made equal",
+			file: "internal/reconcile/join.go", old: "\t\t\treturn dropped\n", new: "\t\t\treturn \"\"\n",
+			pkg: "./internal/reconcile", run: "TestWhatAStoreHasDroppedIsMadeEqual",
 		},
 	}
 }
