@@ -207,6 +207,9 @@ func (r *Router) Resolve(ctx context.Context, id uint64, keep Side) (Conflict, e
 		return conflict, err
 	}
 	defer release()
+	if !slices.ContainsFunc(r.Conflicts.List(), func(c Conflict) bool { return c.ID == id }) { // decided while this one waited
+		return conflict, ErrNoConflict
+	}
 	if a.Authority(key.Route()) != LegacySide {
 		return conflict, errors.New("legacy does not answer for the record any more")
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -254,6 +255,35 @@ func TestAResolutionThatFailsLeavesTheConflict(t *testing.T) {
 	require.True(t, d.conflicts.Has(key(1)))
 	_, err = d.router.Resolve(t.Context(), 4711, shadow.LegacySide)
 	require.ErrorIs(t, err, shadow.ErrNoConflict)
+}
+
+// Of two operators who decide the same conflict otherwise at the same time, the second hears that it is decided: what was
+// granted since is not overwritten, and nobody is told of a decision that was none.
+func TestAConflictIsDecidedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newConflict(t)
+		id := d.conflictOf(key(1)).ID
+		goOn := make(chan struct{})
+		d.legacy.set(func(string) (before, after error) {
+			<-goOn // a slow disk
+			return nil, nil
+		})
+		decide := func(keep shadow.Side) <-chan error {
+			decided := make(chan error, 1)
+			go func() {
+				_, err := d.router.Resolve(t.Context(), id, keep)
+				decided <- err
+			}()
+			synctest.Wait()
+			return decided
+		}
+		first, second := decide(shadow.LegacySide), decide(shadow.EnhancedSide)
+		close(goOn)
+		require.NoError(t, <-first)
+		require.ErrorIs(t, <-second, shadow.ErrNoConflict)
+		d.legacy.set(nil)
+		require.Equal(t, string(lock(1)), d.holder(key(1)))
+	})
 }
 
 // Conflicts survive a restart, with their numbers; one that was resolved, or

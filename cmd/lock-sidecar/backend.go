@@ -33,11 +33,12 @@ type backend struct {
 	back  chan struct{} // has an element when the store is there and was not
 
 	mu    sync.Mutex
-	bars  error          // of the last check
-	cuts  int            // drills that have cut the store off
-	store enhanced.Store // nil: not opened yet
-	last  error          // of the last Join
-	first bool           // no Join has been tried yet
+	bars  error           // of the last check
+	cuts  int             // drills that have cut the store off
+	store enhanced.Store  // nil: not opened yet
+	seen  *enhanced.Known // before a Join that was not checked, or was refused; nil: the store tells
+	last  error           // of the last Join
+	first bool            // no Join has been tried yet
 }
 
 var _ enhanced.Lister = (*backend)(nil)
@@ -122,11 +123,7 @@ func (b *backend) Join(ctx context.Context, known enhanced.Known) (enhanced.Join
 	store, err := b.opened(ctx)
 	var joined enhanced.Joined
 	if err == nil {
-		joined, err = store.Join(ctx, known)
-	}
-	if err == nil && b.check != nil {
-		err = b.check(ctx, store, joined)
-		b.bar(err)
+		joined, err = b.join(ctx, store, known)
 	}
 	if b.tell(err) {
 		select {
@@ -134,6 +131,32 @@ func (b *backend) Join(ctx context.Context, known enhanced.Known) (enhanced.Join
 		default: // somebody is about to look
 		}
 	}
+	return joined, err
+}
+
+// join joins the store and asks whether it may be worked on. Until that is so nobody
+// is told what the store has come to: noted beside a change of atlantis.db, it would
+// say after a restart that this sidecar had seen, and dealt with, all of it.
+func (b *backend) join(ctx context.Context, store enhanced.Store, known enhanced.Known) (enhanced.Joined, error) {
+	before := b.Known()
+	b.mu.Lock()
+	last := b.seen
+	b.seen = &before
+	b.mu.Unlock()
+	joined, err := store.Join(ctx, known)
+	if err == nil {
+		last = nil
+		if b.check != nil {
+			err = b.check(ctx, store, joined)
+			b.bar(err)
+		}
+		if err != nil {
+			last = &before
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.seen = last
 	return joined, err
 }
 

@@ -11,9 +11,12 @@ import (
 // Known is documented at enhanced.Store.
 func (b *backend) Known() enhanced.Known {
 	b.mu.Lock()
-	store := b.store
+	store, seen := b.store, b.seen
 	b.mu.Unlock()
-	if store == nil {
+	switch {
+	case seen != nil:
+		return *seen
+	case store == nil:
 		return enhanced.Known{}
 	}
 	return store.Known()

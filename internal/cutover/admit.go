@@ -36,6 +36,9 @@ func (k *Keeper) admit(ctx context.Context, sidecar, reason string) ([]string, e
 	case a.Mode != shadow.Primary && a.Mode != shadow.Enhanced || a.FallenBack:
 		return nil, refuse("mode %s: several sidecars can share an enhanced store only where it answers for all routes, in primary or enhanced", Describe(a))
 	}
+	if err := k.retiring(); err != nil { // atlantis.db would say that it is, for good
+		return nil, err
+	}
 	if !a.Shared {
 		if err := k.inTurn(ctx, a, false, func() error { return k.share(ctx, a) }); err != nil {
 			return nil, err

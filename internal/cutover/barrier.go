@@ -42,7 +42,7 @@ type passage struct {
 // and none fails. Both stores are equal when it switches: all records were
 // compared before, everything since then was done on both and compared too, and
 // nothing is left to do. After an error who answers has not changed.
-func (k *Keeper) pass(ctx context.Context, p *passage) error {
+func (k *Keeper) pass(ctx context.Context, p *passage) (err error) {
 	mismatches := k.Ledger.Totals().Comparisons().Mismatch
 	if !p.trust {
 		if err := k.compare(ctx); err != nil {
@@ -53,6 +53,13 @@ func (k *Keeper) pass(ctx context.Context, p *passage) error {
 		if err := k.Enhanced.SetDurable(ctx, true); err != nil {
 			return fmt.Errorf("%w: %w", ErrAway, err)
 		}
+		defer func() { // the last of all: it goes on to follow, and must not keep the disk from legacy
+			if err != nil && !p.from.Answers(shadow.EnhancedSide) {
+				bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeBudget)
+				defer cancel()
+				_ = k.Enhanced.SetDurable(bounded, false) // it costs time only
+			}
+		}()
 	}
 	p.routes = k.count(ctx, p)
 	for {

@@ -168,12 +168,13 @@ func (k *Keeper) demote(ctx context.Context, a shadow.Assignment) bool {
 		Epoch: a.Epoch + 1, Mode: shadow.Shadow, Shared: a.Shared, At: time.Now().UTC(),
 		Reason: fmt.Sprintf("the enhanced store was lost in mode %s", a.Mode),
 	}
+	if err := k.Router.Conflicts.Drop(); err != nil { // first: nothing else says that what they are about is gone
+		k.Logger.Warn("conflicts not dropped", "error", err)
+		return false
+	}
 	if err := k.keepLocally(ctx, next); err != nil {
 		k.Logger.Warn("mode not kept", "error", err)
 		return false
-	}
-	if err := k.Router.Conflicts.Drop(); err != nil {
-		k.Logger.Warn("conflicts not dropped", "error", err)
 	}
 	_ = k.Enhanced.SetDurable(ctx, false) // first: a flip may begin right after, and want it durable
 	k.Router.Assign(next, nil)

@@ -59,6 +59,9 @@ func (k *Keeper) flip(ctx context.Context, r Request) (client.ModeResult, error)
 	if err != nil {
 		return client.ModeResult{}, err
 	}
+	if err := k.retiring(); err != nil && to.Mode == shadow.Enhanced {
+		return client.ModeResult{}, err
+	}
 	if to.Same(a) {
 		return result(a, nil, nil, "this is the mode already"), nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/lock-sidecar/lock-sidecar/enhanced"
 	"github.com/lock-sidecar/lock-sidecar/internal/failpoint"
 	"github.com/lock-sidecar/lock-sidecar/locking"
 	"github.com/lock-sidecar/lock-sidecar/shadow"
@@ -70,7 +71,12 @@ func (k *Keeper) makeSure(ctx context.Context) bool {
 	unsure, _ := k.Router.Assignment()
 	a := unsure
 	a.Epoch += 2
-	if err := k.keepLocally(ctx, a); err != nil {
+	keep := func() error { return k.keepLocally(ctx, a) }
+	if k.isUnretired() { // it may be full of locks, and must not say that it is not
+		a.Mode = shadow.Primary
+		keep = func() error { return k.reinstate(ctx, &passage{from: unsure, to: a}) }
+	}
+	if err := keep(); err != nil {
 		return false
 	}
 	k.mu.Lock()
@@ -83,6 +89,23 @@ func (k *Keeper) makeSure(ctx context.Context) bool {
 	return true
 }
 
+// letKnow lets an enhanced store know who answers. One that says the same already, as a
+// copy of this data directory has told it, at another time, need not.
+func letKnow(ctx context.Context, store enhanced.Store, a shadow.Assignment) error {
+	err := store.SetMode(ctx, a.Epoch, a.Encode())
+	if !errors.Is(err, locking.ErrStale) {
+		return err
+	}
+	document, failed := store.Mode(ctx)
+	if failed != nil {
+		return failed
+	}
+	if kept, failed := shadow.DecodeAssignment(document); failed == nil && kept.Same(a) {
+		return nil
+	}
+	return err
+}
+
 // keepRemotely lets the enhanced store know who answers, now or later.
 func (k *Keeper) keepRemotely(ctx context.Context) {
 	a, _ := k.Router.Assignment()
@@ -91,16 +114,20 @@ func (k *Keeper) keepRemotely(ctx context.Context) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, probeBudget)
 	defer cancel()
-	err := k.Enhanced.SetMode(bounded, a.Epoch, a.Encode())
-	if err != nil {
-		if errors.Is(err, locking.ErrStale) {
-			k.Logger.Error("the enhanced store keeps a later mode than atlantis.db: restart the sidecar, which decides what holds", "error", err)
-			k.setUnkept(false)
-		}
+	err := letKnow(bounded, k.Enhanced, a)
+	if err == nil {
+		failpoint.Hit("keep-remote")
+	}
+	later := errors.Is(err, locking.ErrStale)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now, _ := k.Router.Assignment(); now.Epoch != a.Epoch { // who has changed it tells the store
 		return
 	}
-	failpoint.Hit("keep-remote")
-	if now, _ := k.Router.Assignment(); now.Epoch == a.Epoch {
-		k.setUnkept(false)
+	if later {
+		k.Logger.Error("the enhanced store keeps a later mode than atlantis.db: restart the sidecar, which decides what holds", "error", err)
+	}
+	if later || err == nil {
+		k.unkept = false
 	}
 }

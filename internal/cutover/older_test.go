@@ -78,6 +78,39 @@ func TestConflictsEndWithTheStoreTheyAreAbout(t *testing.T) {
 	})
 }
 
+// A disk that does not let the conflicts go with the store that they are about lets nobody forget that they are to go: a start
+// fails, a sidecar that runs tries again, and no lock stays refused.
+func TestConflictsThatCouldNotEndEndLater(t *testing.T) {
+	for name, running := range map[string]bool{"at a start": false, "while it runs": true} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, r *rig) {
+				r.conflicted()
+				r.release(lockKey(1))
+				full := filepath.Join(r.dir, shadow.ConflictsName+".next", "x")
+				require.NoError(t, os.MkdirAll(full, 0o700))
+				if running {
+					r.far.emptied("s2")
+					time.Sleep(10 * time.Second)
+				} else {
+					r.stop()
+					r.far.emptied("s2")
+					require.Error(t, r.again())
+					r.stop()
+				}
+				require.NoError(t, os.RemoveAll(filepath.Dir(full)))
+				if !running {
+					require.NoError(t, r.again())
+					r.work()
+				}
+				r.until("the mode is shadow", func() bool { return r.now().Mode == shadow.Shadow })
+				r.settled()
+				require.Empty(t, r.conflicts.List())
+				require.True(t, r.acquire(lockKey(1), 2))
+			})
+		})
+	}
+}
+
 // A stop in the moment in which the store is probed is no failure of the store: legacy does not take over on the way out.
 func TestAStopIsNoFailureOfTheStore(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {

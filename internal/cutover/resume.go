@@ -38,6 +38,10 @@ type Found struct {
 	// directory tells of: all of that is an older copy. It is neither Whole nor Clean.
 	Older bool
 
+	// Apart: atlantis.db was written to since the stop in order that the data directory
+	// tells of, and the enhanced store was not asked in that time.
+	Apart bool
+
 	Whole      bool // the file legacy-whole is there, and speaks of this atlantis.db
 	Clean      bool // the last run ended with nothing to make equal, and atlantis.db is what it was then
 	FallbackOn bool // the configuration allows a fallback
@@ -113,6 +117,9 @@ func Resume(f Found, now time.Time) (Resumption, error) {
 	if err != nil {
 		return Resumption{}, err
 	}
+	if r.Assignment.FallenBack && f.Joined && !f.Sole { // the fallback was given up for good before anybody was let in
+		return Resumption{}, guard("legacy had taken over, and other sidecars work on the enhanced store: the data directory is an older one, and both say who holds which lock. %s", chooseEither)
+	}
 	if a := &r.Assignment; f.Joined && !f.Sole && !a.Shared && r.Down == "" {
 		a.Shared, a.Epoch = true, max(a.Epoch, last.Epoch+1)
 	}
@@ -157,6 +164,9 @@ func (f Found) lastKept() (last shadow.Assignment, ofStore bool, err error) {
 	case remote.Epoch == local.Epoch && !remote.Same(local):
 		return last, false, guard("atlantis.db says mode %s and the enhanced store says mode %s, both under epoch %d. %s",
 			local.Mode, remote.Mode, local.Epoch, chooseEither)
+	case f.Apart && theirs && remote.Epoch > local.Epoch && !local.Answers(shadow.EnhancedSide) && f.LegacyRecords > 0:
+		return last, false, guard("the data directory is an older one, and atlantis.db has answered since it was put back, while the enhanced store, which is in mode %s, was away: both say who holds which lock. %s",
+			remote.Mode, chooseEither)
 	case granted: // by a sidecar that has changed its mode less often, maybe, than this one, which has granted nothing
 		return remote, true, nil
 	case remote.Epoch <= local.Epoch:

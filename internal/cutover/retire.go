@@ -56,11 +56,23 @@ func (k *Keeper) takeBackLate(ctx context.Context) {
 	if down != nil || before.Mode != shadow.Enhanced || k.Flipping() {
 		return
 	}
+	retired := before
 	before.Mode = shadow.Primary
 	if err := k.takeBack(ctx, before); err != nil {
 		k.Logger.Warn("legacy was not retired, and does not follow yet", "error", err)
 		_ = sleep(ctx, time.Second) // each try holds commands
+		return
 	}
+	now, _ := k.Router.Assignment()
+	k.act("keep", Itself, "legacy was not retired, and follows again", retired, now, "")
+}
+
+// retiring refuses what rests on a retirement that failed: it is being taken back.
+func (k *Keeper) retiring() error {
+	if !k.isUnretired() {
+		return nil
+	}
+	return refuse("legacy was not retired: that has failed, and is being taken back, to mode %s; nothing has changed; try again then", shadow.Primary)
 }
 
 func (k *Keeper) setUnretired(unretired bool) {

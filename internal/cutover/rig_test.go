@@ -120,7 +120,7 @@ func (r *rig) open() {
 	})
 	unclean := map[bool]string{false: "a crash"}[r.clean]
 	if r.clean {
-		require.NoError(r.t, cutover.UnaskedIn(r.dir).Set("test"))
+		require.NoError(r.t, cutover.UnaskedIn(r.dir).Set(store.OpenedAt()))
 	}
 	r.reconciler = reconcile.New(reconcile.Options{
 		Router: r.router, Legacy: store, Store: r.far, Guard: guard, Ledger: r.ledger, Memory: reconcile.MemoryIn(r.dir),

@@ -83,6 +83,7 @@ func TestAFlipGivesUpBeforeItAsksASlowDiskAgain(t *testing.T) {
 		require.Equal(t, before, r.now())
 		require.True(t, r.kept().Same(before))
 		require.NoError(t, r.down())
+		require.False(t, r.far.isDurable(), "a store that follows leaves the disk to legacy")
 		require.True(t, r.acquire(lockKey(2), 2))
 		require.False(t, r.acquire(lockKey(1), 2))
 		r.settled()

@@ -42,6 +42,11 @@ func (k *Keeper) Start(ctx context.Context) error {
 			return fmt.Errorf("take the mark away that legacy is whole: %w", err)
 		}
 	}
+	if !a.Answers(shadow.EnhancedSide) { // what was kept last says which store they are about
+		if err := k.dropConflicts(f, a); err != nil {
+			return err
+		}
+	}
 	if r.Persist || f.Local.Epoch == 0 {
 		if err := k.keepLocally(ctx, a); err != nil {
 			return err
@@ -63,11 +68,11 @@ func (k *Keeper) Start(ctx context.Context) error {
 	switch {
 	case a.FallenBack && (f.Older || k.taking || f.TookOver): // with the store away too
 		k.Router.Distrust()
-	case f.TookOver && down == nil:
+	case (f.TookOver || k.unasked.older.Load()) && down == nil:
 		k.trust()
 	}
-	if !f.conflictsHold(a) {
-		if err := k.Router.Conflicts.Drop(); err != nil {
+	if a.Answers(shadow.EnhancedSide) {
+		if err := k.dropConflicts(f, a); err != nil {
 			return err
 		}
 	}
@@ -81,6 +86,13 @@ func (k *Keeper) Start(ctx context.Context) error {
 	k.Reconciler.Remember() // not before: one that does not go on with this store needs what is known of the other
 	k.tell(a)
 	return nil
+}
+
+func (k *Keeper) dropConflicts(f Found, a shadow.Assignment) error {
+	if f.conflictsHold(a) {
+		return nil
+	}
+	return k.Router.Conflicts.Drop()
 }
 
 // arm prepares the standby, the follower of legacy and the enhanced store for an
@@ -126,7 +138,7 @@ func (k *Keeper) find(ctx context.Context) (Found, error) {
 	}
 	k.taking = k.mark.is()
 	k.took.Store(k.taking)
-	k.unasked.find()
+	f.Apart = k.unasked.find(k.Legacy.OpenedAt())
 	document, err := k.Legacy.Mode()
 	if err == nil {
 		f.Local, err = shadow.DecodeAssignment(document)
@@ -228,6 +240,9 @@ func (k *Keeper) Check(ctx context.Context, store enhanced.Store, j enhanced.Joi
 	}
 	if !j.Owner && !(a.Shared && a.Answers(shadow.EnhancedSide)) {
 		return fmt.Errorf("%w, which has admitted this one: restart this sidecar, so that it asks that store as the owner does", locking.ErrNotOwner)
+	}
+	if a.FallenBack && !j.Sole() { // the fallback was given up for good before anybody was let in
+		return errors.New("the enhanced store is shared with other sidecars, and legacy has taken over, from an older data directory: restart the sidecar, which decides what holds")
 	}
 	if j.TookOver {
 		k.took.Store(true)

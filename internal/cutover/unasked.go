@@ -34,9 +34,12 @@ type unasked struct {
 
 func unaskedIn(dir string) *unasked { return &unasked{mark: UnaskedIn(dir)} }
 
-func (u *unasked) find() {
-	_, is := u.mark.Read()
+// find looks for the mark, and reports whether atlantis.db, which is at a position, has
+// been written to since the stop that it tells of.
+func (u *unasked) find(position string) (apart bool) {
+	at, is := u.mark.Read()
 	u.is.Store(is)
+	return is && at != position
 }
 
 func (u *unasked) end() error {
@@ -92,7 +95,7 @@ func (k *Keeper) askedAtStart(ctx context.Context, store enhanced.Store, j enhan
 // doubt keeps that what differs from a legacy that has taken over is a conflict. The
 // store knows before that it did, so that a next start finds no two truths.
 func (k *Keeper) doubt(ctx context.Context, store enhanced.Store, a shadow.Assignment) error {
-	if err := store.SetMode(ctx, a.Epoch, a.Encode()); err != nil {
+	if err := letKnow(ctx, store, a); err != nil {
 		return err
 	}
 	k.unasked.older.Store(true)

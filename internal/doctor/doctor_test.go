@@ -24,6 +24,7 @@ import (
 	"github.com/lock-sidecar/lock-sidecar/internal/config"
 	"github.com/lock-sidecar/lock-sidecar/internal/doctor"
 	"github.com/lock-sidecar/lock-sidecar/legacy"
+	"github.com/lock-sidecar/lock-sidecar/shadow"
 	"github.com/lock-sidecar/lock-sidecar/test/leak"
 	"github.com/lock-sidecar/lock-sidecar/test/process"
 	"github.com/lock-sidecar/lock-sidecar/test/redistest"
@@ -191,6 +192,15 @@ func TestRedisIsLookedAt(t *testing.T) {
 	}
 }
 
+// keepMode keeps a mode in the atlantis.db of a data directory, as a sidecar that ran there has.
+func keepMode(t *testing.T, dir string, a shadow.Assignment) {
+	t.Helper()
+	s, err := legacy.Open(t.Context(), legacy.Options{Dir: dir})
+	require.NoError(t, err)
+	require.NoError(t, s.SetMode(t.Context(), a.Encode()))
+	require.NoError(t, s.Close())
+}
+
 // A store in Redis that would not let the sidecar of this data directory in is found before that is started: with an
 // atlantis.db of its own, with a new one, and with none. Its owner, one that was admitted, and a store of nobody are not.
 func TestAStoreOfAnotherSidecarIsFound(t *testing.T) {
@@ -199,7 +209,7 @@ func TestAStoreOfAnotherSidecarIsFound(t *testing.T) {
 	require.NoError(t, err)
 	owned := good(t)
 	path := filepath.Join(owned.Sidecar.DataDir, legacy.FileName)
-	own, err := legacy.OwnerIn(path)
+	own, _, err := legacy.OwnerIn(path)
 	require.NoError(t, err)
 	owner, err := redisstore.New(connection, redisstore.Options{Owner: own, Prefix: "atlantis:enhanced:"})
 	require.NoError(t, err)
@@ -219,7 +229,20 @@ func TestAStoreOfAnotherSidecarIsFound(t *testing.T) {
 	require.Contains(t, r.Findings[0].What, "belongs to another sidecar, "+own)
 	another.Sidecar.Mode = config.ModePrimary
 	require.Equal(t, []string{"error redis owner"}, found(look(another)), "it would not start")
-	guest, err := legacy.OwnerIn(filepath.Join(another.Sidecar.DataDir, legacy.FileName))
+	for want, modes := range map[string][]shadow.Assignment{ // the mode that was kept counts, not the configured one
+		"warning redis owner": {{Mode: shadow.Shadow}, {Mode: shadow.Primary, FallenBack: true}},
+		"error redis owner":   {{Mode: shadow.Primary}, {Mode: shadow.Hybrid, Percent: 50}, {Mode: shadow.Enhanced}},
+	} {
+		for _, mode := range modes {
+			mode.Epoch = 3
+			keepMode(t, another.Sidecar.DataDir, mode)
+			for _, configured := range []config.Mode{config.ModeShadow, config.ModePrimary} {
+				another.Sidecar.Mode = configured
+				require.Equal(t, []string{want}, found(look(another)), "%+v", mode)
+			}
+		}
+	}
+	guest, _, err := legacy.OwnerIn(filepath.Join(another.Sidecar.DataDir, legacy.FileName))
 	require.NoError(t, err)
 	_, err = owner.Admit(t.Context(), guest)
 	require.NoError(t, err)

@@ -1,7 +1,11 @@
 package acceptance
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -73,6 +77,32 @@ func TestAWholeDataDirectoryThatIsPutBackIsRememberedOverRestarts(t *testing.T) 
 	await(t, p, returnWithin, "joined", func(s state) bool { return s.Enhanced.Healthy })
 	p.Kill9()
 	<-p.Ended()
+	p = start()
+	await(t, p, returnWithin, "a conflict", func(s state) bool { return s.Conflicts == 1 })
+	require.True(t, stateOf(t, p).FallenBack, "there is no return before it is decided")
+	require.Equal(t, lockedWorld(), inRedis(t, r.server.Client(t)))
+}
+
+// That a directory is an older one is not forgotten either while a full disk does not let anybody keep it: what was granted
+// meanwhile does not stand for having seen what Redis has.
+func TestAWholeDataDirectoryThatIsPutBackIsRememberedOnAFullDisk(t *testing.T) {
+	r := newOutageRig(t)
+	dir := older(t, r)
+	r.proxy.Set(faultproxy.Fault{Refuse: true})
+	start := func() *sidecar.Process {
+		p := sidecar.Start(t, sidecar.Options{DataDir: dir, Args: quickly("--redis-addr", r.proxy.Addr)})
+		await(t, p, returnWithin, "fallen back", fallenBack)
+		return p
+	}
+	p := start()
+	full := filepath.Join(dir, "taking-over.next", "x")
+	require.NoError(t, os.MkdirAll(full, 0o700))
+	r.proxy.Set(faultproxy.Fault{})
+	require.Eventually(t, func() bool { return strings.Contains(p.Output(), "mark that the enhanced store is taken over") }, returnWithin, 10*time.Millisecond)
+	require.NoError(t, p.Client(t).Set(t.Context(), newLock, lockJSON("acme/infra", "new", 9), 0).Err())
+	p.Kill9()
+	<-p.Ended()
+	require.NoError(t, os.RemoveAll(filepath.Dir(full)))
 	p = start()
 	await(t, p, returnWithin, "a conflict", func(s state) bool { return s.Conflicts == 1 })
 	require.True(t, stateOf(t, p).FallenBack, "there is no return before it is decided")
