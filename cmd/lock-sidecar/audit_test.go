@@ -92,7 +92,7 @@ func values(m map[string]string) (all []string) {
 
 // What the sidecar does by itself is audited as its own act.
 func TestWhatTheSidecarDoesByItselfIsAudited(t *testing.T) {
-	server := redistest.Start(t, "--appendonly", "yes")
+	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "no") // it gives each write to the kernel before it answers; by default it does not while the disk is busy
 	p := primaryOn(t, server.Addr, "--circuit-breaker-min-fallback", "0s")
 	require.Eventually(t, func() bool { return strings.Contains(done(t, p, "status"), "safe fallback") }, eventually, tick)
 	server.Kill()

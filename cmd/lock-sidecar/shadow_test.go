@@ -328,7 +328,8 @@ func TestStartWithTheEmbeddedStoreAway(t *testing.T) {
 	p := sidecar.Start(t, sidecar.Options{DataDir: dir})
 	fill(t, p)
 	awaitOutput(t, p, "follower is not in step")
-	require.Regexp(t, `enhanced embedded AWAY since .*enhanced\.db.*held by`, verbs(t, p)(0, "status"))
+	away := regexp.MustCompile(`enhanced embedded AWAY since .*enhanced\.db.*held by`)
+	require.Eventually(t, func() bool { return away.MatchString(done(t, p, "status")) }, eventually, tick, "status: %s", done(t, p, "status"))
 	require.NoError(t, held.Close())
 	require.Equal(t, "equal: 3 records compared, no difference\n", verbs(t, p)(0, "verify"))
 }
@@ -348,7 +349,7 @@ func TestForeignWriteBeginsTheEvidenceAnew(t *testing.T) {
 	require.NoError(t, db.Close())
 
 	p = sidecar.Start(t, sidecar.Options{DataDir: dir})
-	require.Contains(t, p.Output(), `evidence begins anew`)
+	awaitOutput(t, p, `evidence begins anew`) // as soon as the store is joined, which a start does not wait for
 	require.Contains(t, p.Output(), `reason="atlantis.db was written by another program"`)
 	ask := verbs(t, p)
 	require.Equal(t, "equal: 4 records compared, no difference\n", ask(0, "verify"))

@@ -105,12 +105,15 @@ func dieAt(t *testing.T, failpoint string) {
 
 	r.proxy.Set(faultproxy.Pass())
 	p = sidecar.Start(t, sidecar.Options{DataDir: dir, Args: args, Unready: true})
-	for began := time.Now(); stateOf(t, p).Manual || stateOf(t, p).Conflicts > 0; wait(t, pollEvery) {
-		require.Less(t, time.Since(began), returnWithin, "no return: %+v", stateOf(t, p))
-		p.Verb("return", "--timeout", "5s") // refused while there is a conflict
-		resolveAll(t, p, "legacy")
+	s := stateOf(t, p)
+	for began := time.Now(); !settled(s) || s.Manual || s.Conflicts > 0; s = stateOf(t, p) { // a conflict is found when the store has been joined, and that may be late
+		require.Less(t, time.Since(began), returnWithin, "not settled: %+v", s)
+		if s.Manual || s.Conflicts > 0 {
+			p.Verb("return", "--timeout", "5s") // refused while there is a conflict
+			resolveAll(t, p, "legacy")
+		}
+		wait(t, pollEvery)
 	}
-	s := await(t, p, returnWithin, "settled", settled)
 	t.Logf("after the restart: %s, epoch %d", s.Mode, s.Epoch)
 	require.Zero(t, s.Conflicts)
 	h.read(t, p)

@@ -49,6 +49,7 @@ func TestARepairSaysWhichStoreIsRight(t *testing.T) {
 	require.Contains(t, done(t, p, "repair"), "made equal to the store that answers: 1 of 1 record")
 	require.Equal(t, 9, holder(p.Client(t).Get(t.Context(), oldLock).Val()), "what answered still does")
 
+	await(t, p, returnWithin, "safe before the fallback", safe("primary"))
 	require.Contains(t, done(t, p, "fallback", "--reason", "acceptance test"), ": 1 route moved, commands were held for ")
 	requireEqual(t, p, healWithin)
 	tamper(t, r.server, r.redis, oldLock, lockJSON("acme/infra", "old", 8), "8")

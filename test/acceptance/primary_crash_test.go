@@ -28,7 +28,7 @@ func killAbove(t *testing.T, mode, redisAddr string) {
 	random := rand.New(rand.NewPCG(5, 5))
 	h := newChronicle("crash", 3)
 	for round := range crashes {
-		run := begin(t, p.Addr, round)
+		run := begin(t, p.Addr, round+1) // whose pull requests have other numbers than those of h, of which they may read
 		stop := h.watch(t, p.Addr, 8)
 		wait(t, time.Duration(300+random.IntN(700))*time.Millisecond)
 		p.Kill9()

@@ -156,7 +156,7 @@ func TestPrometheusSeesAFallback(t *testing.T) {
 	c := p.Client(t)
 	require.Eventually(t, func() bool {
 		const key = "pr/acme/today/./default/" // the date of other locks may be to come: they were held for no time
-		lock := fmt.Sprintf(`{"Pull":{"Num":1},"Time":%q}`, time.Now().Add(-time.Hour).Format(time.RFC3339))
+		lock := fmt.Sprintf(`{"Pull":{"Num":1000},"Time":%q}`, time.Now().Add(-time.Hour).Format(time.RFC3339))
 		require.NoError(t, c.Set(t.Context(), key, lock, 0).Err())
 		require.NoError(t, c.Del(t.Context(), key).Err())
 		empty = s.empty(t, 3*time.Second)
