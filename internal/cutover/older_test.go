@@ -35,8 +35,7 @@ func TestConflictsEndWithTheFallbackTheyAreOf(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.conflicted()
 		r.stop()
-		saved := t.TempDir()
-		require.NoError(t, os.CopyFS(saved, os.DirFS(r.dir)))
+		saved := r.saved()
 		require.NoError(t, r.again())
 		r.work()
 		r.far.set(func(s *server) { s.foreign = nil })
@@ -47,8 +46,7 @@ func TestConflictsEndWithTheFallbackTheyAreOf(t *testing.T) {
 		r.requireKept()
 		r.stop()
 
-		require.NoError(t, os.RemoveAll(r.dir))
-		require.NoError(t, os.CopyFS(r.dir, os.DirFS(saved)))
+		r.restored(saved)
 		require.NoError(t, r.again())
 		r.work()
 		require.Equal(t, string(lockOf(9)), r.holder(lockKey(1)))
@@ -145,20 +143,11 @@ func TestAnOlderDirectoryIsNotForgottenByARestart(t *testing.T) {
 	for name, crash := range map[string]bool{"before the store is there": false, "and when it is": true} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, r *rig) {
-				r.begin(shadow.Assignment{Mode: shadow.Primary})
-				require.True(t, r.acquire(lockKey(1), 1))
-				r.settled()
-				r.requireKept()
-				r.stop()
-				_, err := r.far.Store.Apply(t.Context(), []locking.Change{locking.Put(lockKey(9), lockOf(9), locking.Any())})
-				require.NoError(t, err)
-				r.far.set(func(s *server) { s.ahead = true })
-				r.far.fails(errAway)
-				r.clean = true
-				require.NoError(t, r.again())
+				r.stoppedInPrimary()
+				r.grantedElsewhere()
+				r.startsOlder()
 				require.True(t, r.now().FallenBack)
 				r.stop()
-				r.clean = false
 				require.NoError(t, r.again())
 				r.work()
 				if crash {
@@ -181,7 +170,7 @@ func TestAnOlderDirectoryIsNotForgottenByARestart(t *testing.T) {
 				require.Equal(t, string(lockOf(9)), valueIn(t, r.far.Store, lockKey(9)), "somebody was told that it is theirs")
 				require.Len(t, r.conflicts.List(), 1)
 				require.True(t, r.now().FallenBack)
-				_, err = r.router.Resolve(t.Context(), r.conflicts.List()[0].ID, shadow.EnhancedSide)
+				_, err := r.router.Resolve(t.Context(), r.conflicts.List()[0].ID, shadow.EnhancedSide)
 				require.NoError(t, err)
 				r.until("it returns", func() bool { return !r.now().FallenBack })
 				for _, mark := range []string{cutover.UnaskedName, cutover.TakingName} {
@@ -198,20 +187,12 @@ func TestAStartThatFindsAnOlderDirectoryMayEndAtOnce(t *testing.T) {
 	for name, takeOver := range map[string]bool{"a plain one": false, "with --take-over": true} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, r *rig) {
-				r.begin(shadow.Assignment{Mode: shadow.Primary})
-				require.True(t, r.acquire(lockKey(1), 1))
-				r.settled()
-				r.requireKept()
-				r.stop()
-				_, err := r.far.Store.Apply(t.Context(), []locking.Change{locking.Put(lockKey(9), lockOf(9), locking.Any())})
-				require.NoError(t, err)
-				r.far.set(func(s *server) { s.ahead = true })
-				r.far.fails(errAway)
-				r.clean = true
-				require.NoError(t, r.again())
+				r.stoppedInPrimary()
+				r.grantedElsewhere()
+				r.startsOlder()
 				require.True(t, r.now().FallenBack)
 				r.stop()
-				r.clean, r.take = false, takeOver
+				r.take = takeOver
 				r.far.fails(nil)
 				require.NoError(t, r.again())
 				r.stop()

@@ -3,7 +3,6 @@ package cutover_test
 import (
 	"bytes"
 	"context"
-	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,7 +11,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/stretchr/testify/require"
 
-	"github.com/lock-sidecar/lock-sidecar/locking"
 	"github.com/lock-sidecar/lock-sidecar/shadow"
 )
 
@@ -20,35 +18,22 @@ import (
 // too: the enhanced store keeps the same assignment as atlantis.db, with another time. Lock 9 was granted since.
 func (r *rig) olderFallback() {
 	r.t.Helper()
-	r.begin(shadow.Assignment{Mode: shadow.Primary})
-	require.True(r.t, r.acquire(lockKey(1), 1))
-	r.settled()
-	r.requireKept()
-	r.stop()
-	saved := r.t.TempDir()
-	require.NoError(r.t, os.CopyFS(saved, os.DirFS(r.dir)))
-	start := func() {
-		r.t.Helper()
-		r.clean = true
-		r.far.fails(errAway)
-		require.NoError(r.t, r.again())
-		r.clean = false
-		require.True(r.t, r.now().FallenBack)
-	}
-	start()
+	r.stoppedInPrimary()
+	saved := r.saved()
+	r.startsOlder()
+	require.True(r.t, r.now().FallenBack)
+	r.far.set(func(s *server) { s.ahead = false }) // it is the later one yet
 	r.work()
 	r.far.fails(nil)
 	r.requireKept()
 	r.stop()
-	_, err := r.far.Store.Apply(r.t.Context(), []locking.Change{locking.Put(lockKey(9), lockOf(9), locking.Any())})
-	require.NoError(r.t, err)
+	r.grantedElsewhere()
 	later := r.told()
 
-	require.NoError(r.t, os.RemoveAll(r.dir))
-	require.NoError(r.t, os.CopyFS(r.dir, os.DirFS(saved)))
+	r.restored(saved)
 	time.Sleep(time.Hour)
-	r.far.set(func(s *server) { s.ahead = true })
-	start()
+	r.startsOlder()
+	require.True(r.t, r.now().FallenBack)
 	require.True(r.t, r.now().Same(later))
 	require.NotEqual(r.t, r.now(), later)
 }

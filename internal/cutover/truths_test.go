@@ -2,7 +2,6 @@ package cutover_test
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,18 +18,10 @@ import (
 // has written to the file since: what differs in a later fallback is no conflict.
 func TestADoubtEndsWithTheFallbackItIsOf(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		r.begin(shadow.Assignment{Mode: shadow.Primary})
-		require.True(t, r.acquire(lockKey(1), 1))
-		r.settled()
-		r.requireKept()
-		r.stop()
-		r.far.set(func(s *server) { s.ahead = true })
-		r.far.fails(errAway)
-		r.clean = true
-		require.NoError(t, r.again())
+		r.stoppedInPrimary()
+		r.startsOlder()
 		require.True(t, r.now().FallenBack)
 		r.stop()
-		r.clean = false
 		db, err := bolt.Open(filepath.Join(r.dir, legacy.FileName), 0o600, nil) // a rollback
 		require.NoError(t, err)
 		require.NoError(t, db.Update(func(tx *bolt.Tx) error {
@@ -51,12 +42,8 @@ func TestADoubtEndsWithTheFallbackItIsOf(t *testing.T) {
 // make the store equal to what is old, though an operator has made that fallback the later mode: a person has to decide.
 func TestAnOlderDirectoryDoesNotAnswerBesideOtherSidecars(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		r.begin(shadow.Assignment{Mode: shadow.Primary})
-		require.True(t, r.acquire(lockKey(1), 1))
-		r.settled()
-		r.stop()
-		saved := t.TempDir()
-		require.NoError(t, os.CopyFS(saved, os.DirFS(r.dir)))
+		r.stoppedInPrimary()
+		saved := r.saved()
 		r.clean = true
 		require.NoError(t, r.again())
 		r.work()
@@ -67,12 +54,8 @@ func TestAnOlderDirectoryDoesNotAnswerBesideOtherSidecars(t *testing.T) {
 		r.requireKept()
 		r.stop()
 
-		require.NoError(t, os.RemoveAll(r.dir))
-		require.NoError(t, os.CopyFS(r.dir, os.DirFS(saved)))
-		r.far.set(func(s *server) { s.ahead = true })
-		r.far.fails(errAway)
-		require.NoError(t, r.again())
-		r.clean = false
+		r.restored(saved)
+		r.startsOlder()
 		r.work()
 		_, err = r.keeper.FallBack(t.Context(), "test")
 		require.NoError(t, err)
@@ -110,8 +93,7 @@ func TestWhatAnOlderDirectoryHasGrantedIsNotLost(t *testing.T) {
 				require.True(t, r.acquire(lockKey(1), 1))
 				r.settled()
 				r.stop()
-				saved := t.TempDir()
-				require.NoError(t, os.CopyFS(saved, os.DirFS(r.dir)))
+				saved := r.saved()
 				r.clean = true
 				require.NoError(t, r.again())
 				r.work()
@@ -124,12 +106,8 @@ func TestWhatAnOlderDirectoryHasGrantedIsNotLost(t *testing.T) {
 				r.requireKept()
 				r.stop()
 
-				require.NoError(t, os.RemoveAll(r.dir))
-				require.NoError(t, os.CopyFS(r.dir, os.DirFS(saved)))
-				r.far.set(func(s *server) { s.ahead = true })
-				r.far.fails(errAway)
-				require.NoError(t, r.again())
-				r.clean = false
+				r.restored(saved)
+				r.startsOlder()
 				require.Equal(t, shadow.LegacySide, r.now().Authority(lockKey(5).Route()))
 				if c.grants {
 					require.True(t, r.acquire(lockKey(5), 5))

@@ -28,6 +28,14 @@ func older(t *testing.T, r *outageRig) (saved string) {
 	return saved
 }
 
+// fallenBackOn starts on a data directory with Redis away.
+func fallenBackOn(t *testing.T, r *outageRig, dir string) *sidecar.Process {
+	t.Helper()
+	p := sidecar.Start(t, sidecar.Options{DataDir: dir, Args: quickly("--redis-addr", r.proxy.Addr)})
+	await(t, p, returnWithin, "fallen back", fallenBack)
+	return p
+}
+
 // A data directory that was saved as a whole while the sidecar was stopped, and is put back after a day of work, lacks what
 // Redis has answered since, though every file in it says that the last stop was in order: legacy is made equal before it
 // counts as a standby, and Redis dying then loses no lock.
@@ -47,8 +55,7 @@ func TestAWholeDataDirectoryThatIsPutBackWithoutRedisEndsInConflicts(t *testing.
 	r := newOutageRig(t)
 	dir := older(t, r)
 	r.proxy.Set(faultproxy.Fault{Refuse: true})
-	p := sidecar.Start(t, sidecar.Options{DataDir: dir, Args: quickly("--redis-addr", r.proxy.Addr)})
-	await(t, p, returnWithin, "fallen back", fallenBack)
+	p := fallenBackOn(t, r, dir)
 	require.NoError(t, p.Client(t).Set(t.Context(), newLock, lockJSON("acme/infra", "new", 9), 0).Err())
 	r.proxy.Set(faultproxy.Fault{})
 	await(t, p, returnWithin, "a conflict", func(s state) bool { return s.Conflicts == 1 })
@@ -62,11 +69,7 @@ func TestAWholeDataDirectoryThatIsPutBackIsRememberedOverRestarts(t *testing.T) 
 	r := newOutageRig(t)
 	dir := older(t, r)
 	r.proxy.Set(faultproxy.Fault{Refuse: true})
-	start := func() *sidecar.Process {
-		p := sidecar.Start(t, sidecar.Options{DataDir: dir, Args: quickly("--redis-addr", r.proxy.Addr)})
-		await(t, p, returnWithin, "fallen back", fallenBack)
-		return p
-	}
+	start := func() *sidecar.Process { return fallenBackOn(t, r, dir) }
 	start().Stop()
 	p := start()
 	require.NoError(t, p.Client(t).Set(t.Context(), newLock, lockJSON("acme/infra", "new", 9), 0).Err())
@@ -89,11 +92,7 @@ func TestAWholeDataDirectoryThatIsPutBackIsRememberedOnAFullDisk(t *testing.T) {
 	r := newOutageRig(t)
 	dir := older(t, r)
 	r.proxy.Set(faultproxy.Fault{Refuse: true})
-	start := func() *sidecar.Process {
-		p := sidecar.Start(t, sidecar.Options{DataDir: dir, Args: quickly("--redis-addr", r.proxy.Addr)})
-		await(t, p, returnWithin, "fallen back", fallenBack)
-		return p
-	}
+	start := func() *sidecar.Process { return fallenBackOn(t, r, dir) }
 	p := start()
 	full := filepath.Join(dir, "taking-over.next", "x")
 	require.NoError(t, os.MkdirAll(full, 0o700))
