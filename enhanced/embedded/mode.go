@@ -82,6 +82,9 @@ func (s *Store) Probe(ctx context.Context) error {
 
 // SetDurable is documented at enhanced.Store.
 func (s *Store) SetDurable(ctx context.Context, durable bool) error {
+	if unused, err := s.followLater(ctx, durable); unused || err != nil {
+		return err
+	}
 	return s.makeDurable(ctx, func() error {
 		s.durable = durable
 		if s.tx != nil && durable { // what was answered before is not committed: reads wait until it is
@@ -91,6 +94,22 @@ func (s *Store) SetDurable(ctx context.Context, durable bool) error {
 		s.show(nil)
 		return nil
 	})
+}
+
+// followLater takes note that a store which nothing but Join can use is to follow when
+// that has been.
+func (s *Store) followLater(ctx context.Context, durable bool) (unused bool, err error) {
+	if durable {
+		return false, nil
+	}
+	if err := s.take(ctx); err != nil {
+		return false, err
+	}
+	defer s.release()
+	if s.fault != nil {
+		s.durable = false
+	}
+	return s.fault != nil, nil
 }
 
 // makeDurable runs change in turn, and returns when all that was changed until

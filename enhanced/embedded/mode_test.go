@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -110,4 +111,21 @@ func TestFileAdmitsNobody(t *testing.T) {
 	_, err := s.Admit(t.Context(), "other")
 	require.ErrorIs(t, err, embedded.ErrOneProcess)
 	require.True(t, join(t, s, s.Known()).Sole())
+}
+
+// A store that was to answer, and whose file failed meanwhile, follows as before when it was joined again: it leaves the disk
+// to legacy.
+func TestAStoreThatFailedBeforeItWasToFollowFollows(t *testing.T) {
+	s := open(t, t.TempDir(), never)
+	put(t, s, lockA, strings.Repeat("x", 1<<20))
+	s.LimitSize(1)
+	require.Error(t, s.SetDurable(t.Context(), true))
+	require.NoError(t, s.SetDurable(t.Context(), false))
+	join(t, s, s.Known())
+	before := s.LastTx()
+	put(t, s, lockB, "behind")
+	require.Equal(t, before, s.LastTx(), "nobody waits for the disk")
+	require.NoError(t, s.SetDurable(t.Context(), true))
+	put(t, s, lockA, "durable")
+	require.Greater(t, s.LastTx(), before)
 }

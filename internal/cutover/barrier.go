@@ -50,16 +50,14 @@ func (k *Keeper) pass(ctx context.Context, p *passage) (err error) {
 		}
 	}
 	if p.to.Answers(shadow.EnhancedSide) {
+		defer func() { // the last of all, and also if it could not be made durable
+			if err != nil && !p.from.Answers(shadow.EnhancedSide) {
+				k.ease(ctx)
+			}
+		}()
 		if err := k.Enhanced.SetDurable(ctx, true); err != nil {
 			return fmt.Errorf("%w: %w", ErrAway, err)
 		}
-		defer func() { // the last of all: it goes on to follow, and must not keep the disk from legacy
-			if err != nil && !p.from.Answers(shadow.EnhancedSide) {
-				bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeBudget)
-				defer cancel()
-				_ = k.Enhanced.SetDurable(bounded, false) // it costs time only
-			}
-		}()
 	}
 	p.routes = k.count(ctx, p)
 	for {
@@ -84,6 +82,14 @@ func (k *Keeper) pass(ctx context.Context, p *passage) (err error) {
 	bounded, cancel := context.WithTimeout(ctx, holdLimit)
 	defer cancel()
 	return k.move(bounded, p, mismatches)
+}
+
+// ease lets an enhanced store that follows from now on leave the disk to legacy. That it
+// fails costs time only.
+func (k *Keeper) ease(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeBudget)
+	defer cancel()
+	_ = k.Enhanced.SetDurable(bounded, false)
 }
 
 // hold takes the turn and holds commands; with quiet only if there is nothing to

@@ -167,3 +167,26 @@ func TestAFlipAfterTheModeWasGivenUpIsDurable(t *testing.T) {
 		r.far.set(func(s *server) { require.True(t, s.durable) })
 	})
 }
+
+// An enhanced store that was given up follows, and leaves the disk to legacy; so does one that was to answer and could not be
+// made durable.
+func TestAStoreThatWasGivenUpLeavesTheDiskToLegacy(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.fallen()
+		r.far.fails(nil)
+		require.NoError(t, r.to(shadow.Shadow))
+		require.False(t, r.far.isDurable())
+		failed := sync.OnceFunc(func() { r.far.set(func(s *server) { s.durable = true }) })
+		r.far.set(func(s *server) {
+			s.fault = func(_ context.Context, op string) (error, error) {
+				if op == "durable" && !r.far.isDurable() {
+					failed()
+					return errAway, nil
+				}
+				return nil, nil
+			}
+		})
+		require.ErrorIs(t, r.to(shadow.Primary), cutover.ErrAway)
+		require.False(t, r.far.isDurable())
+	})
+}

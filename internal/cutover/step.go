@@ -27,7 +27,11 @@ func (k *Keeper) step(ctx context.Context, to shadow.Assignment, r Request) (*pa
 	}
 	switch {
 	case down != nil, a.FallenBack:
-		return p, k.inTurn(ctx, a, true, func() error { return k.giveUpEnhanced(ctx, p) })
+		err := k.inTurn(ctx, a, true, func() error { return k.giveUpEnhanced(ctx, p) })
+		if err == nil {
+			k.ease(ctx)
+		}
+		return p, err
 	case to.Mode == shadow.Legacy:
 		return p, k.inTurn(ctx, a, false, func() error { return k.stopFollowing(ctx, p) })
 	case a.Mode == shadow.Legacy:
