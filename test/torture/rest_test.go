@@ -11,12 +11,17 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/anishathalye/porcupine"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/lock-sidecar/lock-sidecar/test/sidecar"
 )
+
+// backWithin is how long a Redis that is back may still be refused: the second of go-redis, and a slow machine's.
+const backWithin = 5 * time.Second
 
 // What goes into the ledger at each rest.
 const (
@@ -35,7 +40,7 @@ func (w *world) rest(l *load, b block) {
 	c := newClient(dialTo(w.now))
 	defer c.Close()
 	from := l.now()
-	there, err := served(c)
+	there, err := w.allThereIs(c)
 	to := l.now()
 	if err != nil {
 		w.tally.violate("at rest: %v", err)
@@ -55,6 +60,18 @@ func (w *world) rest(l *load, b block) {
 	w.snapshot()
 	w.tally.blocks++
 	w.lossy = false
+}
+
+// allThereIs asks again where a Redis is just back and nothing answers in place of it: for up to a second after that,
+// go-redis gives who needs one more connection the error of the last that was refused.
+func (w *world) allThereIs(c *redis.Client) (there map[string]string, err error) {
+	for began := time.Now(); ; w.wait(pollEvery) {
+		there, err = served(c)
+		refused := err != nil && strings.Contains(err.Error(), "STOREDOWN ")
+		if !refused || w.mode != "enhanced" || time.Since(began) > backWithin {
+			return there, err
+		}
+	}
 }
 
 func (w *world) now() string { return w.addr.Load().(string) }
