@@ -129,6 +129,14 @@ func (s *Store) landed() {
 
 func (s *Store) finish() (err error) {
 	defer boltfile.Recover(&err)()
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	return boltfile.Commit(s.tx)
+}
+
+// prepare does what comes before the commit itself.
+func (s *Store) prepare() error {
 	if err := s.file.InPlace(); err != nil {
 		return err
 	}
@@ -139,7 +147,7 @@ func (s *Store) finish() (err error) {
 	if !s.landing.answered {
 		s.show(s.landing)
 	}
-	return boltfile.Commit(s.tx)
+	return nil
 }
 
 // land tells those who wait what became of the transaction.

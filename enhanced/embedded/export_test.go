@@ -22,6 +22,15 @@ func (s *Store) Hold() (release func()) {
 	return s.release
 }
 
+// HoldPrepared takes the turn and does what comes before a commit, as one that waits for the disk.
+func (s *Store) HoldPrepared() (release func()) {
+	release = s.Hold()
+	if err := s.prepare(); err != nil {
+		panic(err)
+	}
+	return release
+}
+
 // LastTx is bbolt's id of the last committed transaction.
 func (s *Store) LastTx() (id int) {
 	s.turn <- struct{}{}

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lock-sidecar/lock-sidecar/enhanced"
+	"github.com/lock-sidecar/lock-sidecar/enhanced/embedded"
 	"github.com/lock-sidecar/lock-sidecar/locking"
 )
 
@@ -142,35 +143,42 @@ func TestSetDurable(t *testing.T) {
 }
 
 // While SetDurable waits for the disk a read shows what was answered before, or waits: one that had been waiting for its
-// turn, and one that begins then.
+// turn, and one that begins then, before the commit or in the middle of it.
 func TestWhatWasAnsweredIsShownBeforeSetDurableIsDurable(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := open(t, t.TempDir(), never)
-		put(t, s, lockA, "answered")
-		synctest.Wait() // the committer lets its interval pass
-		got := make(chan string, 4)
-		reads := func() {
-			go func() { r, _ := s.Get(context.Background(), lockA); got <- string(r.Value) }()
-			go func() { got <- scanned(t, s, "pr/acme/*")[lockA.String()] }()
-			synctest.Wait()
-		}
-		first := s.Hold()
-		durable, second := make(chan error, 1), make(chan func(), 1)
-		go func() { durable <- s.SetDurable(t.Context(), true) }()
-		synctest.Wait()
-		reads()
-		go func() { second <- s.Hold() }()
-		synctest.Wait()
-		first() // the turn is that of SetDurable, of the reads, of the second holder, and then of the committer
-		release := <-second
-		synctest.Wait()
-		reads()
-		release()
-		require.NoError(t, <-durable)
-		for range cap(got) {
-			require.Equal(t, "answered", <-got)
-		}
-	})
+	for moment, hold := range map[string]func(*embedded.Store) func(){
+		"before the commit": (*embedded.Store).Hold,
+		"during the commit": (*embedded.Store).HoldPrepared,
+	} {
+		t.Run(moment, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := open(t, t.TempDir(), never)
+				put(t, s, lockA, "answered")
+				synctest.Wait() // the committer lets its interval pass
+				got := make(chan string, 4)
+				reads := func() {
+					go func() { r, _ := s.Get(context.Background(), lockA); got <- string(r.Value) }()
+					go func() { got <- scanned(t, s, "pr/acme/*")[lockA.String()] }()
+					synctest.Wait()
+				}
+				first := s.Hold()
+				durable, second := make(chan error, 1), make(chan func(), 1)
+				go func() { durable <- s.SetDurable(t.Context(), true) }()
+				synctest.Wait()
+				reads()
+				go func() { second <- hold(s) }()
+				synctest.Wait()
+				first() // the turn is that of SetDurable, of the reads, of the second holder, and then of the committer
+				release := <-second
+				synctest.Wait()
+				reads()
+				release()
+				require.NoError(t, <-durable)
+				for range cap(got) {
+					require.Equal(t, "answered", <-got)
+				}
+			})
+		})
+	}
 }
 
 // However often a store turns durable and back, no read shows less than was answered, in the middle of the commit

@@ -61,7 +61,7 @@ func ofDurability() []mutation {
 		{
 			name: "what was answered is not shown during the commit that makes it durable",
 			file: "enhanced/embedded/commit.go", old: "	if !s.landing.answered {", new: "	if true {",
-			pkg: "./enhanced/embedded", run: "TestReadsNeverGoBackWhileAStoreTurnsDurable",
+			pkg: "./enhanced/embedded", run: "TestWhatWasAnsweredIsShownBeforeSetDurableIsDurable",
 		},
 		{
 			name: "what the embedded store has not committed is remembered, so that a crash looks like an older file",
