@@ -63,7 +63,7 @@ func dial(t *testing.T, p *faultproxy.Proxy) *caller {
 
 // say sends a line and returns the answer, if it comes within d.
 func (c *caller) say(line string, d time.Duration) (string, error) {
-	if err := c.SetDeadline(time.Now().Add(d)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(d)); err != nil {
 		return "", err
 	}
 	if _, err := fmt.Fprintln(c, line); err != nil {
@@ -105,6 +105,7 @@ func TestSwallowsEitherWayOrBoth(t *testing.T) {
 			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 			_, err = dial(t, p).say("lost", soon)
 			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			require.Eventually(t, func() bool { return p.Torn() == 2 }, patience, time.Millisecond, "both lost bytes")
 
 			p.Set(faultproxy.Pass())
 			require.Eventually(t, func() bool {
