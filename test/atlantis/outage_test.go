@@ -39,13 +39,13 @@ func TestARedisOutageIsInNoComment(t *testing.T) {
 				if mode != "shadow" {
 					r.awaitState("fallen back", func(s state) bool { return s.FallenBack })
 				}
-				r.merge(ready)
+				work.merge(t, ready)
 				work.more(t, 6)
 				back()
 				r.awaitState("returned", settled(mode))
 
 				r.apply(slow)
-				r.merge(slow)
+				work.merge(t, slow)
 				r.requireReplanned(rival)
 				work.more(t, 6)
 				work.stop(t)

@@ -115,6 +115,14 @@ func (w *work) cleaned(ctx context.Context, c *change) error {
 	return w.r.unlockAfterwards(ctx, c)
 }
 
+// merge merges a pull request while the others are at work, and ensures that its lock is gone.
+func (w *work) merge(t *testing.T, c *change) {
+	t.Helper()
+	require.NoError(t, c.Merge("alice"))
+	require.NoError(t, w.cleaned(t.Context(), c))
+	require.Zero(t, w.r.holder(c.Repo(), c.dir))
+}
+
 // plan asks until the pull request is planned, or something else happens than that another one has the lock.
 func (w *work) plan(ctx context.Context, c *change) error {
 	body, _, err := c.outcome(ctx, "plan")
