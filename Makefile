@@ -74,6 +74,8 @@ manifests: redis ## Check what is in k8s and docker-compose.yml, and walk throug
 e2e-atlantis: redis git ## Run pull requests through your own Atlantis: make e2e-atlantis ATLANTIS=/path/to/atlantis
 	@if [ -z "$(ATLANTIS)" ]; then \
 		echo "NOT RUN: the tests with a real Atlantis. Give them its binary: make e2e-atlantis ATLANTIS=/path/to/atlantis (docs/testing-atlantis.md)"; \
+	elif ! [ -x "$(ATLANTIS)" ]; then \
+		echo "ATLANTIS=$(ATLANTIS) is no program here: name the binary of Atlantis" >&2; exit 1; \
 	else \
 		echo ATLANTIS="$(abspath $(ATLANTIS))" $(GO) test -tags atlantis -count=1 -timeout 30m -v ./test/atlantis; \
 		ATLANTIS="$(abspath $(ATLANTIS))" $(GO) test -tags atlantis -count=1 -timeout 30m -v ./test/atlantis; \

@@ -120,7 +120,9 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	require.ErrorIs(t, connect(t, client.Options{URL: url}).Ready(ctx), context.DeadlineExceeded)
+	err := connect(t, client.Options{URL: url}).Ready(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, "raise --timeout")
 }
 
 // Whoever ends the wait by hand is told where to see what was done, and not to start a sidecar that runs.

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,9 @@ type Unreachable struct {
 func (e *Unreachable) Error() string {
 	if e.Interrupted {
 		return fmt.Sprintf("no answer from %s yet: %v; `lock-sidecar status` and `lock-sidecar audit` say what was done", e.URL, e.Err)
+	}
+	if errors.Is(e.Err, context.DeadlineExceeded) {
+		return fmt.Sprintf("no answer from %s: %v; is the sidecar running? if so, raise --timeout; `lock-sidecar audit` says what was done", e.URL, e.Err)
 	}
 	return fmt.Sprintf("no answer from %s: %v; is the sidecar running? start it with `lock-sidecar serve` or set --admin",
 		e.URL, e.Err)

@@ -92,6 +92,9 @@ func (s *Standby) set(content string) error {
 func (s *Standby) Off(why string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.now.Load().whole {
+		s.log.Info("legacy is no standby any more", "reason", why)
+	}
 	if err := s.drop(why); err != nil {
 		return err // commands go on to be refused until it is gone
 	}
@@ -106,6 +109,9 @@ func (s *Standby) Alone(why string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.on = true
+	if s.now.Load().whole {
+		s.log.Warn("no safe fallback: legacy is not whole any more", "reason", why)
+	}
 	return s.drop(why)
 }
 
@@ -113,9 +119,6 @@ func (s *Standby) drop(why string) error {
 	now := s.now.Load()
 	if now.whole || now.why == "" {
 		s.now.Store(&standing{why: why})
-	}
-	if now.whole {
-		s.log.Warn("no safe fallback: legacy is not whole any more", "reason", why)
 	}
 	s.waiting = false
 	if !s.marked {

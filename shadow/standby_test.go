@@ -1,8 +1,10 @@
 package shadow_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -349,4 +351,19 @@ func TestNobodyWaitsForADiskToBeToldWhetherLegacyIsWhole(t *testing.T) {
 		close(goOn)
 		require.True(t, took())
 	})
+}
+
+// That a fallback is not safe any more is a warning, and people look for it. Where it ends because somebody has moved
+// the answers, nothing is wrong.
+func TestOnlyALossOfTheFallbackIsAWarning(t *testing.T) {
+	var said bytes.Buffer
+	s := shadow.NewStandby(&note{}, hclog.New(&hclog.LoggerOptions{Output: &said}))
+	require.NoError(t, s.Declare("x"))
+	require.NoError(t, s.Off("legacy answers"))
+	require.Contains(t, said.String(), "[INFO]  legacy is no standby any more: reason=\"legacy answers\"")
+	require.NotContains(t, said.String(), "no safe fallback")
+	require.NoError(t, s.Declare("x"))
+	require.NoError(t, s.Alone("disk full"))
+	require.NoError(t, s.Alone("disk full"), "said once")
+	require.Equal(t, 1, strings.Count(said.String(), "[WARN]  no safe fallback: legacy is not whole any more: reason=\"disk full\""))
 }

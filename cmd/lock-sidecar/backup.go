@@ -31,7 +31,11 @@ func newBackup(o Options) *cobra.Command {
 			return err
 		}
 		done.File = a.args[0]
-		return a.show(done, fmt.Sprintf("%s: %d bytes, %s, checked\n", done.File, done.Bytes, plural(done.Records, "record", "records")))
+		text := fmt.Sprintf("%s: %d bytes, %s, checked\n", done.File, done.Bytes, plural(done.Records, "record", "records"))
+		if done.Records == 0 {
+			text += "warning: atlantis.db holds no record, as in mode enhanced: there `lock-sidecar export FILE --values` is the backup\n"
+		}
+		return a.show(done, text)
 	})
 }
 

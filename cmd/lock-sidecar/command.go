@@ -143,6 +143,14 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// noFile refuses arguments where a configuration file is meant.
+func noFile(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return exit(codeUsage, fmt.Errorf("`%s` takes no argument, and got %q; a file is named with --config", cmd.CommandPath(), args[0]))
+	}
+	return nil
+}
+
 // flagError says what is wrong with a flag, and names the nearest that exists.
 func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError

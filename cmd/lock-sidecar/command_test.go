@@ -21,6 +21,7 @@ func TestWrongCommandLines(t *testing.T) {
 		{[]string{"help", "statsu"}, "unknown command \"statsu\"; did you mean `lock-sidecar status`?"},
 		{[]string{"help", "config", "valdate"}, "did you mean `lock-sidecar config validate`?"},
 		{[]string{"status", "now"}, "`lock-sidecar status` takes no argument, and got \"now\""},
+		{[]string{"config", "validate", "f.yaml"}, "`lock-sidecar config validate` takes no argument, and got \"f.yaml\"; a file is named with --config"},
 		{[]string{"backup"}, "name one file for the backup: `lock-sidecar backup FILE`"},
 		{[]string{"backup", "a", "b"}, "name one file for the backup: `lock-sidecar backup FILE`"},
 		{[]string{"backup", ""}, "name one file for the backup: `lock-sidecar backup FILE`"},

@@ -47,7 +47,7 @@ func newConfigValidate(o Options) *cobra.Command {
 		Short: "Check the configuration that serve would use with the same flags",
 		Long: "Check the configuration that serve would use with the same flags, environment and file. Lists everything\n" +
 			"that is wrong, and warns of what is dangerous. Exit code 0: valid, 2: not.",
-		Args: noArgs,
+		Args: noFile,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, warnings, err := flags.load(cmd, o, false)
 			if asJSON {
@@ -101,7 +101,7 @@ func newConfigPrint(o Options) *cobra.Command {
 		Long: "Show the configuration that serve would use with the same flags, environment and file: every value, and\n" +
 			"where it comes from. Secrets are hidden. The output is a configuration file.\n" +
 			"Exit code 0: shown, 2: the configuration is not valid.",
-		Args: noArgs,
+		Args: noFile,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, warnings, err := flags.load(cmd, o, false)
 			if err != nil {

@@ -99,8 +99,8 @@ func (f *adminFlags) examined(ctx context.Context, cmd *cobra.Command, o Options
 }
 
 // running returns the sidecar that listens where this configuration says, nil if
-// none does. An error about one that listens is a finding, unless the caller
-// has named it.
+// none does. An error about one that listens is a finding, unless a flag has named
+// it; the environment says where one usually is.
 func (f *adminFlags) running(ctx context.Context, cmd *cobra.Command, o Options, c *config.Config) (s *client.Client, listens bool, err error) {
 	named := func(flag, given, env string) string {
 		if text, _ := o.LookupEnv(env); !cmd.Flags().Changed(flag) {
@@ -116,10 +116,10 @@ func (f *adminFlags) running(ctx context.Context, cmd *cobra.Command, o Options,
 	_, err = s.Status(ctx)
 	var unreachable *client.Unreachable
 	switch {
-	case errors.As(err, &unreachable) && url == "":
+	case errors.As(err, &unreachable) && !cmd.Flags().Changed("admin"):
 		return nil, false, nil
 	case err != nil:
-		return nil, url == "" && token == "", err
+		return nil, !cmd.Flags().Changed("admin") && !cmd.Flags().Changed("token-file"), err
 	}
 	return s, true, nil
 }

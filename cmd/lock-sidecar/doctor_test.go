@@ -102,7 +102,7 @@ func TestBinaryLeastRightsAreEnough(t *testing.T) {
 	require.Equal(t, 1, code)
 	require.Contains(t, text, "ERROR    redis: rights\n")
 	require.Contains(t, strings.Join(strings.Fields(text), " "), "lacks rights that the store needs: +hset")
-	require.Contains(t, strings.Join(strings.Fields(text), " "), "acl setuser USER +hset")
+	require.Contains(t, strings.Join(strings.Fields(text), " "), "acl setuser lock-sidecar +hset")
 	fitsALine(t, text)
 }
 

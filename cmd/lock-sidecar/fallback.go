@@ -34,7 +34,7 @@ func newReturn(o Options) *cobra.Command {
 		Use:   "return",
 		Short: "End a fallback: make the enhanced store equal, and let it answer again",
 		Long: "End a fallback: make every record of the enhanced store equal to atlantis.db, and let it answer again. While\n" +
-			"a conflict is unresolved there is no return (`lock-sidecar conflicts list`).\n" +
+			"a conflict is unresolved there is no return (`lock-sidecar conflicts list`). For a store that is away it waits 10 s.\n" +
 			"Exit code 0: done, 2: usage, 3: the enhanced store or the sidecar cannot be reached, 4: refused.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := noArgs(cmd, args); err != nil {

@@ -117,7 +117,10 @@ func answersText(s client.Status) string {
 }
 
 func fallbackReason(s client.Status) string {
-	if s.Manual {
+	switch {
+	case s.Manual && s.Reason == "":
+		return "by an operator"
+	case s.Manual:
 		return "by an operator: " + s.Reason
 	}
 	return s.Reason

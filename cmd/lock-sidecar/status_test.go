@@ -105,12 +105,22 @@ func TestStatusLine(t *testing.T) {
 			}),
 			"primary FALLEN BACK since 2026-08-20 09:30:00Z: legacy answers (connection refused) · " +
 				"enhanced redis AWAY since 2026-08-20 09:30:00Z: connection refused, 3 keys dirty · 1,204 compared, 0 different · " + rest, 0},
+		"shared": {
+			above("primary", func(s *client.Status) {
+				n := 12
+				s.Shared, s.SafeFallbackReason, s.Legacy.Whole, s.Enhanced.Records = true, "other sidecars use the store too", false, &n
+			}),
+			"primary: NO SAFE FALLBACK: other sidecars use the store too · enhanced answers · redis healthy · legacy NOT WHOLE · " +
+				"1,204 compared, 0 different · 12 records · 0 connections · up 1m · v0.1.0\n", 0},
 		"fallen back by hand": {
 			above("hybrid", func(s *client.Status) {
 				s.Percent, s.FallenBack, s.FallenBackSince, s.Manual, s.Reason = 25, true, &since, true, "redis is replaced"
 			}),
 			"hybrid 25% FALLEN BACK since 2026-08-20 09:30:00Z: legacy answers (by an operator: redis is replaced) · " +
 				"enhanced redis in step · 1,204 compared, 0 different · " + rest, 0},
+		"fallen back by hand, for no reason that was given": {
+			above("primary", func(s *client.Status) { s.FallenBack, s.FallenBackSince, s.Manual = true, &since, true }),
+			"primary FALLEN BACK since 2026-08-20 09:30:00Z: legacy answers (by an operator) · enhanced redis in step · 1,204 compared, 0 different · " + rest, 0},
 		"hybrid": {above("hybrid", func(s *client.Status) { s.Percent, s.Repos, s.SafeFallback = 25, []string{"acme/secret"}, true }),
 			"hybrid 25% and 1 glob: enhanced answers for its share, legacy for the rest · enhanced redis in step · legacy whole, safe fallback · " +
 				"1,204 compared, 0 different · 7 locks, 1 command lock, 9 pull statuses · 0 connections · up 1m · v0.1.0\n", 0},

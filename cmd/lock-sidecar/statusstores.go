@@ -98,7 +98,7 @@ func comparisonsText(s client.Status) string {
 
 // recordsText is what there is, in the store that Atlantis could go on with.
 func recordsText(s client.Status) []string {
-	if s.Mode == "enhanced" {
+	if s.Mode == "enhanced" || s.Shared { // atlantis.db is empty, or not kept up to date
 		if s.Enhanced != nil && s.Enhanced.Records != nil {
 			return []string{plural(*s.Enhanced.Records, "record", "records")}
 		}

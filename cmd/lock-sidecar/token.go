@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -41,6 +42,9 @@ func readToken(path string, log hclog.Logger) (string, error) {
 	var text []byte
 	if err == nil {
 		text, err = os.ReadFile(path)
+	}
+	if errors.Is(err, syscall.ENOTDIR) {
+		return "", exit(codeFailed, fmt.Errorf("use %s: %w; name the directory that atlantis.db is in", filepath.Dir(path), withoutPath(err)))
 	}
 	if err != nil {
 		return "", exit(codeFailed, fmt.Errorf("read %s: %w; it must be a file that uid %d can read", path, withoutPath(err), os.Geteuid()))

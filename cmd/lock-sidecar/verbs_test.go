@@ -144,6 +144,7 @@ func (v *verbRuns) onASidecar(p *sidecar.Process, server *redistest.Server, url,
 		`"BaseRepo":{"FullName":"acme/infrastructure-of-the-whole-company","CloneURL":"https://bot:` + sidecar.Token + `@github.com/acme/i.git"}},` +
 		`"User":{"Username":"somebody-with-quite-a-long-name"},"Workspace":"default","Time":"2026-08-20T09:30:00Z"}`
 	require.NoError(t, c.Set(t.Context(), long, secret, 0).Err())
+	require.NoError(t, c.Scan(t.Context(), 0, "pr/*", 0).Err(), "as Atlantis does when it boots; readiness goes without it")
 	fill(t, p)
 	run := func(code int, line string, more ...string) string {
 		t.Helper()
@@ -299,7 +300,7 @@ func asking(t *testing.T) []string {
 	return []string{
 		"status", "status --watch", "readiness", "mode", "mode primary", "fallback", "return", "conflicts list", "conflicts resolve 1 --keep=legacy --reason=r",
 		"drill rollback --reason=r", "drill outage", "verify", "divergences", "repair", "backfill", "admit b --reason=r", "audit", "export", "import " + absolute(t, fixture),
-		"backup " + file, "shutdown", "shutdown --after=127.0.0.1:1", "locks list", "locks show x", "locks unlock x", "locks freeze", "locks freeze * --reason=r", "locks freeze --lift *", "doctor --data-dir=" + t.TempDir(),
+		"backup " + file, "shutdown", "shutdown --after=127.0.0.1:1", "locks list", "locks show x", "locks unlock x", "locks freeze", "locks freeze * --reason=r", "locks freeze --lift *",
 	}
 }
 
@@ -315,6 +316,10 @@ func (v *verbRuns) unanswered(t *testing.T, url string) {
 		require.Contains(t, text, "does not accept the token in "+wrong, line)
 		require.NotContains(t, text, "0123456789abcdef", line)
 	}
+	// To doctor the environment says where a sidecar usually is, and a flag that one must be there.
+	v.run(t, dead, wrong, 0, "doctor --listen=127.0.0.1:0 --admin-listen=127.0.0.1:0 --data-dir="+t.TempDir())
+	require.Contains(t, v.run(t, "", "", 3, "doctor --admin="+dead+" --data-dir="+t.TempDir()), "is the sidecar running?")
+	v.run(t, "", "", 4, "doctor --admin="+url+" --token-file="+wrong+" --data-dir="+t.TempDir())
 	v.run(t, dead, wrong, 3, "wait --timeout=50ms")
 }
 

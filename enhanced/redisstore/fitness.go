@@ -30,6 +30,7 @@ type Fitness struct {
 // NodeFitness is one server. What it does not let us know is "", or -1.
 type NodeFitness struct {
 	Addr    string
+	User    string // of the ACL, as which it was asked
 	Version string
 	Role    string // master, slave
 	// MaxMemory and UsedMemory are bytes. MaxMemory 0 is no limit.
@@ -91,7 +92,7 @@ func (s *Store) Fitness(ctx context.Context) (Fitness, error) {
 
 func (s *Store) fitnessOf(ctx context.Context, n node) (NodeFitness, error) {
 	f := NodeFitness{
-		Addr: addrOf(n), MaxMemory: -1, UsedMemory: -1, Replicas: -1, MaxClients: -1, Clients: -1, PoolSize: n.Options().PoolSize,
+		Addr: addrOf(n), User: cmp.Or(n.Options().Username, "default"), MaxMemory: -1, UsedMemory: -1, Replicas: -1, MaxClients: -1, Clients: -1, PoolSize: n.Options().PoolSize,
 	}
 	info, hidden, err := permitted("info", n.Do(ctx, "info").Text)
 	if err != nil {

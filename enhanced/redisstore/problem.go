@@ -167,7 +167,7 @@ func (n NodeFitness) rights() []Problem {
 			all = append(all, Problem{
 				Check: "rights", Unfit: c.unfit, Why: c.why,
 				What: fmt.Sprintf("The user at Redis %s %s: %s", n.Addr, c.what, strings.Join(c.lacks, " ")),
-				Mend: n.cli(append([]string{"acl", "setuser", "USER"}, c.lacks...)...),
+				Mend: n.cli(append([]string{"acl", "setuser", n.User}, c.lacks...)...),
 			})
 		}
 	}

@@ -64,7 +64,7 @@ func TestEachMissingRightIsNamed(t *testing.T) {
 		for _, p := range f.Problems() {
 			require.Equal(t, "rights", p.Check, right)
 			require.True(t, strings.HasSuffix(p.What, ": "+right), p.What)
-			require.True(t, strings.HasSuffix(p.Mend, "acl setuser USER "+right), p.Mend)
+			require.True(t, strings.HasSuffix(p.Mend, "acl setuser "+to.Username+" "+right), p.Mend)
 			require.Equal(t, !optional, p.Unfit, right)
 		}
 		require.Len(t, f.Problems(), 1, right)

@@ -225,6 +225,14 @@ func TestCutoverRefusesNonsense(t *testing.T) {
 	require.Contains(t, a.body, "sped", "the field is named")
 }
 
+// A refusal says once that nothing has changed.
+func TestARefusalSaysOnceThatNothingHasChanged(t *testing.T) {
+	for _, reason := range []string{"not ready", "no safe fallback; nothing has changed"} {
+		_, api, _ := start(t, &fake{cutover: cutover{err: &admin.Guard{Reason: reason}}})
+		require.Equal(t, 1, strings.Count(post(t, api+"/api/v1/fallback", "").body, "nothing has changed"), reason)
+	}
+}
+
 // Each way in which the sidecar refuses has its status and code, and a guard names what is unmet.
 func TestCutoverRefusalsHaveTheirCode(t *testing.T) {
 	unmet := []client.ReadinessItem{{Name: "duration", Have: "2h", Want: "24h", Hint: "wait until tomorrow"}}

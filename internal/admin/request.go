@@ -141,7 +141,10 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &guard):
 		e.Code, e.Unmet = client.CodeGuard, guard.Unmet
-		e.Hint = "nothing has changed; `lock-sidecar status` says how things stand"
+		e.Hint = "`lock-sidecar status` says how things stand"
+		if !strings.Contains(e.Text, "nothing has changed") {
+			e.Hint = "nothing has changed; " + e.Hint
+		}
 	case errors.As(err, &tooLarge):
 		status, e.Code = http.StatusRequestEntityTooLarge, client.CodeInvalid
 		e.Hint = "send at most " + strconv.FormatInt(tooLarge.Limit, 10) + " bytes"
@@ -150,7 +153,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, ErrNotFound):
 		status, e.Code = http.StatusNotFound, client.CodeNotFound
 	case errors.Is(err, ErrNoFollower):
-		e.Code, e.Hint = client.CodeConflict, "`lock-sidecar mode shadow` lets a store follow"
+		e.Code, e.Hint = client.CodeConflict, "`lock-sidecar mode shadow` lets a store follow, and from mode enhanced `lock-sidecar mode primary`"
 	case errors.Is(err, ErrConflict):
 		e.Code, e.Hint = client.CodeConflict, "`lock-sidecar mode` says how things stand"
 	case errors.Is(err, ErrNotRunning):

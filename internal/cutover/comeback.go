@@ -17,7 +17,8 @@ const (
 	// longest stay on legacy that it asks for.
 	flapWindow = 10 * time.Minute
 	maxStay    = 5 * time.Minute
-	// returnBudget is how long one try to return may take.
+	// returnBudget is how long one try to return may take, and how long an operator
+	// waits for a store that is away.
 	returnBudget = 10 * time.Second
 )
 
@@ -38,7 +39,7 @@ func (k *Keeper) goBack(ctx context.Context, reason string, force bool) (client.
 	if why := k.Postpone.Reason(); why != "" && !force {
 		return client.ModeResult{}, refuse("flips are postponed: %s; remove the file %s to allow them", why, PostponeName)
 	}
-	for {
+	for began := time.Now(); ; {
 		p, err := k.tryReturn(ctx, Operator, reason)
 		now, _ := k.Router.Assignment()
 		var guard *Guard
@@ -47,6 +48,8 @@ func (k *Keeper) goBack(ctx context.Context, reason string, force bool) (client.
 			return result(now, []string{Describe(now)}, []*passage{p}, k.warning(now)), nil
 		case errors.As(err, &guard), !errors.Is(err, errNotYet):
 			return result(now, nil, nil, ""), err
+		case errors.Is(err, ErrAway) && time.Since(began) > returnBudget:
+			return client.ModeResult{}, fmt.Errorf("legacy goes on answering: %w", err)
 		}
 		k.Reconciler.Look()
 		if sleep(ctx, 50*time.Millisecond) != nil {
@@ -112,7 +115,7 @@ func (k *Keeper) tryReturn(ctx context.Context, actor, reason string) (*passage,
 	case !a.FallenBack || down != nil:
 		return nil, refuse("legacy has not taken over")
 	case !state.Joined:
-		return nil, fmt.Errorf("%w: %w", errNotYet, state.Err)
+		return nil, fmt.Errorf("%w: %w: %w", errNotYet, ErrAway, state.Err)
 	case state.StoreID != a.StoreID || !state.Owner:
 		return nil, fmt.Errorf("%w: it is not the one it was", errNotYet)
 	case !backlog.InStep():
@@ -200,10 +203,15 @@ func (k *Keeper) revive(ctx context.Context) {
 		return
 	}
 	if err := k.rejoin(ctx, a); err != nil {
-		if isOthers(err) {
+		switch whole, _ := k.Router.Standby.Whole(); {
+		case isOthers(err):
 			k.disown(a)
-		} else if whole, _ := k.Router.Standby.Whole(); whole {
+			k.retell(a, down, othersMayWrite, err)
+		case whole:
 			k.leaveDown(ctx, a, err)
+		case errors.Is(err, locking.ErrStoreLost):
+			_, why := k.safeFallback(a)
+			k.retell(a, down, why, err)
 		}
 		return
 	}
@@ -225,6 +233,14 @@ func (k *Keeper) revive(ctx context.Context) {
 	k.Logger.Info("enhanced store answers again")
 	k.act("revive", Itself, "the enhanced store answers again", a, a, "")
 	k.Reconciler.Look()
+}
+
+// retell gives those who are refused the cause as it is now: a store that is there
+// again, and is not the one it was or another's, is not looked for in the network.
+func (k *Keeper) retell(a shadow.Assignment, down error, why string, cause error) {
+	if now := k.downError(fmt.Sprintf("%s (%v)", why, cause)); now.Error() != down.Error() {
+		k.setDown(a, now)
+	}
 }
 
 // leaveDown falls back after all: what was against it is over.

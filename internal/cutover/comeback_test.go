@@ -136,6 +136,22 @@ func TestAReturnByHand(t *testing.T) {
 	})
 }
 
+// Nobody waits in silence for a store that stays away: a return by hand ends soon, with
+// what is wrong with the store.
+func TestAReturnByHandGivesUpOnAStoreThatIsAway(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.fallen()
+		patient, cancel := contextFor(10 * time.Minute)
+		defer cancel()
+		began := time.Now()
+		_, err := r.keeper.Return(patient, "x", false)
+		require.ErrorIs(t, err, cutover.ErrAway)
+		require.ErrorContains(t, err, errAway.Error())
+		require.Less(t, time.Since(began), 20*time.Second)
+		require.True(t, r.now().FallenBack)
+	})
+}
+
 // A lock that somebody else took in the enhanced store meanwhile is a conflict:
 // there is no return until an operator has decided it, one way or the other.
 func TestAConflictBlocksTheReturn(t *testing.T) {

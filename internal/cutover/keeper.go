@@ -261,6 +261,10 @@ func (k *Keeper) SafeFallback() (safe bool, why string) {
 	if down != nil {
 		return false, down.Error()
 	}
+	return k.safeFallback(a)
+}
+
+func (k *Keeper) safeFallback(a shadow.Assignment) (safe bool, why string) {
 	whole, notWhole := k.Router.Standby.Whole()
 	why, safe = MayLeave(a, whole, k.Fallback, k.Reconciler.State().Sole())
 	switch {

@@ -1,6 +1,7 @@
 package cutover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ type departure struct {
 
 // ErrDown is what commands get that only the enhanced store could answer.
 var ErrDown = errors.New("the enhanced store does not answer, and legacy must not take over")
+
+const othersMayWrite = "another sidecar may write to it"
 
 func (k *Keeper) downError(why string) error {
 	return fmt.Errorf("%w: %s", ErrDown, why)
@@ -182,7 +185,7 @@ func (k *Keeper) setDown(a shadow.Assignment, down error) {
 func (k *Keeper) tryLeave(ctx context.Context, a shadow.Assignment, cause error, actor string) error {
 	if isOthers(cause) {
 		k.disown(a)
-		return errors.New("another sidecar may write to it")
+		return errors.New(othersMayWrite)
 	}
 	bounded, cancel := context.WithTimeout(ctx, endBudget)
 	defer cancel()
@@ -210,7 +213,7 @@ func (k *Keeper) tryLeave(ctx context.Context, a shadow.Assignment, cause error,
 		return fmt.Errorf("legacy cannot take over: %w", err)
 	}
 	failpoint.Hit("leave-kept")
-	k.toLegacy(next, "fell back: "+cause.Error())
+	k.toLegacy(next, "fell back: "+cmp.Or(cause.Error(), "by an operator"))
 	failpoint.Hit("leave-switched")
 	k.Reconciler.Gone(cause)
 	k.Reconciler.Look()

@@ -3,6 +3,7 @@ package cutover_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -264,6 +265,36 @@ func TestALostStoreIsNotAnsweredFrom(t *testing.T) {
 		r.settled()
 		r.equal()
 	})
+}
+
+// Who is refused is told what is wrong with the store now, and not what kept it away before: a Redis that is back, from a
+// backup or in another's hands, is not looked for in the network.
+func TestARefusalSaysWhatIsWrongNow(t *testing.T) {
+	for name, c := range map[string]struct {
+		harm func(r *rig)
+		want string
+	}{
+		"lost":      {func(r *rig) { r.far.emptied("s2") }, locking.ErrStoreLost.Error()},
+		"another's": {func(r *rig) { r.far.set(func(s *server) { s.theirs = true }) }, "another sidecar may write to it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, r *rig) {
+				r.begin(shadow.Assignment{Mode: shadow.Enhanced})
+				require.True(t, r.acquire(lockKey(1), 1))
+				r.settled()
+				r.far.fails(errAway)
+				_, err := r.try(lockKey(1), 2)
+				require.ErrorIs(t, err, cutover.ErrDown)
+				require.ErrorContains(t, err, errAway.Error())
+				c.harm(r)
+				r.far.fails(nil)
+				r.until("it is said", func() bool { return strings.Contains(r.down().Error(), c.want) })
+				require.NotContains(t, r.down().Error(), errAway.Error())
+				_, err = r.try(lockKey(1), 2)
+				require.ErrorIs(t, err, cutover.ErrDown)
+			})
+		})
+	}
 }
 
 // What was against a fallback may be over before the store is back: then legacy

@@ -1,6 +1,7 @@
 package cutover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -126,7 +127,7 @@ func (k *Keeper) evidenceItems(to shadow.Assignment, add adder) {
 	}
 	add("foreign writes", anew, foreign, "none since comparison began", "what was compared before another program wrote to atlantis.db proves nothing")
 	add("unexplained divergences", t.Unexplained <= uint64(want.MaxDivergences), fmt.Sprint(t.Unexplained), fmt.Sprintf("≤ %d", want.MaxDivergences),
-		"look at each with `lock-sidecar divergences`; `backfill` begins new evidence on a new store only")
+		"find the reason of each in `lock-sidecar divergences`; then --force --reason, or new evidence with another redis.key-prefix")
 	add("unresolved divergences", t.Unresolved == 0, fmt.Sprint(t.Unresolved), "0", "`lock-sidecar repair --dry-run` shows which store would be kept")
 	have, ok := "never", false
 	if v := t.Verify; v != nil {
@@ -135,32 +136,36 @@ func (k *Keeper) evidenceItems(to shadow.Assignment, add adder) {
 	add("verified both ways", ok, have, "some compared, none differs", "`lock-sidecar verify`")
 	legacy, enhanced, writes := k.Latency.P95()
 	fast := enhanced < want.LatencyFloor || float64(enhanced) <= want.MaxLatencyRatio*float64(legacy)
+	slow := "a slow enhanced store makes every command slow: look at the network and the disk of Redis"
+	if writes == 0 {
+		slow = "wait for a write: they are measured anew with each start"
+	}
 	add("write latency", writes > 0 && fast, fmt.Sprintf("p95 %s, legacy %s, of %d", short(enhanced), short(legacy), writes),
-		fmt.Sprintf("below %s or %.1f × legacy", short(want.LatencyFloor), want.MaxLatencyRatio),
-		"a slow enhanced store makes every command slow: look at the network and the disk of Redis")
-	if to.Mode == shadow.Enhanced {
+		fmt.Sprintf("below %s or %.1f × legacy", short(want.LatencyFloor), want.MaxLatencyRatio), slow)
+	if a, _ := k.Router.Assignment(); to.Mode == shadow.Enhanced && a.Mode != shadow.Enhanced {
 		whole, why := k.LegacyWhole()
-		add("legacy whole", whole, why, "whole", "wait; nothing is retired that is not equal")
+		add("legacy whole", whole, cmp.Or(why, "whole"), "whole", "wait; nothing is retired that is not equal")
 	}
 }
 
 // kindsItem wants that every kind of operation that this Atlantis sends was
-// compared.
+// compared. A listing is not, when it is sent: "verified both ways" is about what
+// listings yield.
 func (k *Keeper) kindsItem(t compare.Totals, add adder) {
 	var counted, missing []string
 	for _, op := range compare.Operations() {
+		if op == compare.Scan {
+			continue
+		}
 		if n := t.Operations[op].Match; n > 0 {
 			counted = append(counted, fmt.Sprintf("%s %d", op, n))
 		} else if slices.Contains(k.Router.Kinds(), op) {
 			missing = append(missing, string(op))
 		}
 	}
-	have := strings.Join(counted, ", ")
+	have := cmp.Or(strings.Join(counted, ", "), "none")
 	if len(missing) > 0 {
 		have += "; never " + strings.Join(missing, ", ")
-	}
-	if have == "" {
-		have = "none"
 	}
 	add("kinds compared", len(missing) == 0 && len(counted) > 0, have, "each that Atlantis sends", "wait until each was compared")
 }

@@ -40,6 +40,16 @@ func (r *rig) item(name string) (found client.ReadinessItem) {
 	return found
 }
 
+// listed is what Atlantis gets for a SCAN.
+func (r *rig) listed() (found []locking.Record) {
+	r.t.Helper()
+	for record, err := range r.router.Scan(locking.WithCall(r.t.Context(), locking.Call{Op: "scan"}), locking.All) {
+		require.NoError(r.t, err)
+		found = append(found, record)
+	}
+	return found
+}
+
 // Each item of the checklist shows its numbers, and is met when they are.
 func TestTheChecklistShowsItsNumbers(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
@@ -51,6 +61,8 @@ func TestTheChecklistShowsItsNumbers(t *testing.T) {
 		for _, name := range []string{"enhanced store", "owner", "backfill", "in step", "foreign writes", "unexplained divergences", "unresolved divergences", "fitness of the store"} {
 			require.True(t, r.item(name).OK, name)
 		}
+		require.Equal(t, "wait for a write: they are measured anew with each start", r.item("write latency").Hint)
+		require.Equal(t, "none", r.item("kinds compared").Have)
 		for i := range 40 {
 			require.True(t, r.acquire(lockKey(i), 1))
 		}
@@ -72,7 +84,22 @@ func TestTheChecklistShowsItsNumbers(t *testing.T) {
 		require.Equal(t, "hybrid 5%", ready.For)
 		_, err = r.flip(cutover.Request{Mode: shadow.Primary, Reason: "ready"})
 		require.NoError(t, err, "without force")
-		require.True(t, r.item("legacy whole").OK, "wanted before legacy is retired")
+		require.Equal(t, client.ReadinessItem{Name: "legacy whole", OK: true, Have: "whole", Want: "whole"}, r.item("legacy whole"), "wanted before legacy is retired")
+	})
+}
+
+// Every Atlantis lists its locks when it boots, and nothing compares a listing when it is sent: that is no kind of which
+// the checklist would wait for a comparison for ever.
+func TestAListingKeepsNobodyFromTheNextMode(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.begin(shadow.Assignment{Mode: shadow.Shadow})
+		require.True(t, r.acquire(lockKey(1), 1))
+		require.Len(t, r.listed(), 1)
+		r.settled()
+		require.True(t, r.item("kinds compared").OK, r.item("kinds compared").Have)
+		_, err := r.flip(cutover.Request{Mode: shadow.Enhanced, Force: true, Reason: "test"})
+		require.NoError(t, err)
+		require.Empty(t, r.item("legacy whole").Name, "it is retired already")
 	})
 }
 

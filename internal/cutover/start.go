@@ -218,7 +218,7 @@ func (k *Keeper) tell(a shadow.Assignment) {
 		k.Logger.Info("enhanced locking system disabled", "mode", string(a.Mode))
 		return
 	}
-	if !k.Fallback {
+	if !k.Fallback || a.Shared || a.Mode == shadow.Enhanced {
 		k.Logger.Info("enhanced locking enabled without legacy fallback", "mode", Describe(a), "epoch", a.Epoch)
 		return
 	}

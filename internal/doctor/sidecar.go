@@ -28,6 +28,10 @@ func (e *examination) sidecar(ctx context.Context) {
 		return
 	}
 	e.status = &status
+	back := "Mend the enhanced store; the return is by itself"
+	if status.Manual {
+		back = "lock-sidecar return"
+	}
 	e.checked("sidecar", "healthy", "fallback", "conflicts", "divergences")
 	for _, f := range []struct {
 		is       bool
@@ -41,7 +45,7 @@ func (e *examination) sidecar(ctx context.Context) {
 		{status.Enhanced != nil && status.Enhanced.Error != "", Warning, Finding{
 			Check: "healthy", What: "The enhanced store is not healthy: " + errorOf(status.Enhanced), Why: "It is not in step.", Mend: "lock-sidecar status"}},
 		{status.FallenBack, Warning, Finding{
-			Check: "fallback", What: "The sidecar has fallen back to atlantis.db: " + status.Reason, Why: "It returns when the enhanced store is well; if an operator asked for it, not by itself.", Mend: "lock-sidecar return"}},
+			Check: "fallback", What: "The sidecar has fallen back to atlantis.db: " + status.Reason, Why: "It returns when the enhanced store is well; if an operator asked for it, not by itself.", Mend: back}},
 		{(status.Mode == "primary" || status.Mode == "hybrid") && !status.FallenBack && !status.Shared && !status.SafeFallback, Warning, Finding{
 			Check: "fallback", What: "There is no safe fallback: " + status.SafeFallbackReason, Why: "If the enhanced store fails now, Atlantis gets errors.", Mend: "lock-sidecar status"}},
 		{status.Conflicts > 0, Warning, Finding{
