@@ -20,7 +20,7 @@ type Lock struct {
 	PullURL   string     `json:"pull_url"`
 	User      string     `json:"user"`
 	Since     *time.Time `json:"since"` // null: not known
-	Fence     uint64     `json:"fence"` // of two holders of a lock the later one has the greater
+	Fence     uint64     `json:"fence"` // of two holders of a lock the later one has the greater, as one sidecar tells it
 	Origin    string     `json:"origin"`
 }
 

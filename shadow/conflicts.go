@@ -136,6 +136,26 @@ func (c *Conflicts) add(key locking.Key, legacy, enhanced compare.Side) error {
 	return err
 }
 
+// renew lists a conflict with what a side has by now, durably, and under a new number:
+// who has seen the old listing has to look again.
+func (c *Conflicts) renew(key locking.Key, side Side, now compare.Side) (id uint64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := c.list[key]
+	c.last++
+	renewed := before
+	renewed.ID, renewed.Legacy = c.last, now
+	if side == EnhancedSide {
+		renewed.Legacy, renewed.Enhanced = before.Legacy, now
+	}
+	c.list[key] = renewed
+	if err := c.save(); err != nil {
+		c.list[key] = before
+		return 0, err
+	}
+	return renewed.ID, nil
+}
+
 // remove ends the conflict of a key, durably.
 func (c *Conflicts) remove(key locking.Key) error {
 	c.mu.Lock()
@@ -180,49 +200,6 @@ func (c *Conflicts) save() error {
 	return nil
 }
 
-// ErrNoConflict: there is no conflict with this id.
-var ErrNoConflict = errors.New("there is no conflict with this id")
-
-// Resolve ends a conflict: with keep LegacySide the enhanced store's record will
-// be made equal to legacy's, with EnhancedSide legacy gets the record that is in
-// the enhanced store now. Legacy must be the authority.
-func (r *Router) Resolve(ctx context.Context, id uint64, keep Side) (Conflict, error) {
-	var conflict Conflict
-	for _, c := range r.Conflicts.List() {
-		if c.ID == id {
-			conflict = c
-		}
-	}
-	key, err := locking.ParseKey(conflict.Record)
-	if err != nil {
-		return conflict, ErrNoConflict
-	}
-	a, leave, err := r.gate.enter(ctx, key.Route())
-	if err != nil {
-		return conflict, err
-	}
-	defer leave()
-	release, err := r.order.hold(ctx, key)
-	if err != nil {
-		return conflict, err
-	}
-	defer release()
-	if !slices.ContainsFunc(r.Conflicts.List(), func(c Conflict) bool { return c.ID == id }) { // decided while this one waited
-		return conflict, ErrNoConflict
-	}
-	if a.Authority(key.Route()) != LegacySide {
-		return conflict, errors.New("legacy does not answer for the record any more")
-	}
-	if err := r.decide(ctx, key, keep); err != nil {
-		return conflict, err
-	}
-	if err := r.Conflicts.remove(key); err != nil {
-		return conflict, err
-	}
-	r.ToEnhanced.MarkRecorded([]locking.Key{key})
-	return conflict, nil
-}
-
 // Distrust says that another sidecar may have answered from the enhanced store
 // while legacy answered here: whatever differs then is a conflict, until Trust.
 func (r *Router) Distrust() { r.distrust.Store(true) }
@@ -239,32 +216,6 @@ func (r *Router) Keep(key locking.Key, authority, has locking.Record) (kept bool
 		return false, nil
 	}
 	return true, r.Conflicts.add(key, compare.SideOf(authority, 0), compare.SideOf(has, 0))
-}
-
-// decide gives both stores the record of one. The enhanced store's is written
-// there again too, so that it is this sidecar's.
-func (r *Router) decide(ctx context.Context, key locking.Key, keep Side) error {
-	source := r.Legacy
-	if keep == EnhancedSide {
-		source = r.ToEnhanced.store
-	}
-	right, err := getOrNone(ctx, source, key)
-	if err != nil {
-		return fmt.Errorf("read the record that is kept: %w", err)
-	}
-	change := locking.Delete(key, locking.Any())
-	if right.Exists() {
-		change = locking.Put(key, right.Value, locking.Any())
-	}
-	if _, err := r.Legacy.Apply(ctx, []locking.Change{change}); err != nil {
-		return fmt.Errorf("write legacy: %w", err)
-	}
-	failpoint.Hit("conflict-legacy-written")
-	if _, err := r.ToEnhanced.store.Apply(ctx, []locking.Change{change}); err != nil {
-		return fmt.Errorf("write the enhanced store: %w", err)
-	}
-	failpoint.Hit("conflict-enhanced-written")
-	return nil
 }
 
 // conflicting returns the refusal of changes that would grant a lock on which an

@@ -115,6 +115,9 @@ func (i *instance) ResolveConflict(ctx context.Context, r client.ConflictResolut
 	if errors.Is(err, shadow.ErrNoConflict) {
 		return fmt.Errorf("%w: %w", admin.ErrNotFound, err)
 	}
+	if errors.Is(err, shadow.ErrChanged) {
+		return &admin.Guard{Reason: err.Error()}
+	}
 	return err
 }
 

@@ -45,7 +45,11 @@ func welcome(version string, c *config.Config, s *sidecar) string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("")
 	a, down := s.mirror.router.Assignment()
-	for _, text := range answersWelcome(version, a, down, s.mirror.backend.name()) {
+	safe, why := s.mirror.keeper.SafeFallback()
+	if safe {
+		why = ""
+	}
+	for _, text := range answersWelcome(version, a, down, s.mirror.backend.name(), why) {
 		line("%s", text)
 	}
 	line("")
@@ -65,8 +69,9 @@ func welcome(version string, c *config.Config, s *sidecar) string {
 	return b.String()
 }
 
-// answersWelcome says who answers, in a few lines.
-func answersWelcome(version string, a shadow.Assignment, down error, enhanced string) []string {
+// answersWelcome says who answers, in a few lines, and whether legacy could take over:
+// unsafe is why not, "" if it could.
+func answersWelcome(version string, a shadow.Assignment, down error, enhanced, unsafe string) []string {
 	ready := fmt.Sprintf("lock-sidecar %s is ready in mode %s: ", version, cutover.Describe(a))
 	switch {
 	case down != nil:
@@ -79,6 +84,8 @@ func answersWelcome(version string, a shadow.Assignment, down error, enhanced st
 		return []string{ready + "each repository is answered by atlantis.db or by", enhanced + ", and the other one does the same behind it."}
 	case a.Mode == shadow.Enhanced:
 		return []string{ready + "all answers come from", enhanced + "; atlantis.db is retired."}
+	case unsafe != "":
+		return []string{ready + "all answers come from", enhanced + ". NO SAFE FALLBACK: " + unsafe + "."}
 	}
 	return []string{ready + "all answers come from", enhanced + "; atlantis.db has the same, durably, and can take over."}
 }

@@ -28,6 +28,7 @@ func (s *Store) Admit(ctx context.Context, sidecar string) ([]string, error) {
 		return nil, fmt.Errorf("admit sidecar: %w", err)
 	}
 	defer s.joining.release()
+	s.sole.Store(false) // whatever comes of it
 	wanted := union(s.last.Admitted, []string{sidecar})
 	var found [locking.Partitions][]string
 	err := s.inAll(func(p *partition) (err error) {

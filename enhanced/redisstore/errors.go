@@ -18,6 +18,8 @@ var (
 	errConflict  = errors.New("somebody else joined at the same time")
 	errReplicas  = errors.New("too few replicas have the write in time")
 	errReply     = errors.New("reply of the script is malformed")
+	// errOlderEpoch is what check.lua says of contents whose owner, this sidecar, had a higher epoch.
+	errOlderEpoch = errors.New("an older epoch is there")
 )
 
 // explain turns what go-redis returned into an error of package locking where
@@ -65,6 +67,9 @@ func (s *Store) explainReply(reply redis.Error) error {
 	code, text, _ := strings.Cut(reply.Error(), " ")
 	switch code {
 	case "STORE_LOST":
+		if text == errOlderEpoch.Error() {
+			return fmt.Errorf("%w: %w", locking.ErrStoreLost, errOlderEpoch)
+		}
 		return fmt.Errorf("%w: %s", locking.ErrStoreLost, text)
 	case "NOT_OWNER":
 		return s.notOwner(text)
@@ -90,7 +95,7 @@ func (s *Store) explainReply(reply redis.Error) error {
 }
 
 func (s *Store) notOwner(owner string) error {
-	return fmt.Errorf(`%w: its owner is %s; to share it run "lock-sidecar admit %s" there, to have one of your own set another redis.key-prefix, `+
+	return fmt.Errorf(`%w: its owner is %s; to share it run "lock-sidecar admit %s" there and restart this one, to have one of your own set another redis.key-prefix, `+
 		`to take it away start with "serve --take-over"`, locking.ErrNotOwner, locking.Printable(owner), s.owner)
 }
 

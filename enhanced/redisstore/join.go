@@ -96,7 +96,7 @@ func (s *Store) tryJoin(ctx context.Context, known enhanced.Known) (enhanced.Joi
 		return enhanced.Joined{}, noWrite("take heads", err)
 	}
 	for i, p := range s.partitions {
-		p.join(contents{store: plan.StoreID, epoch: plan.epoch, tried: plan.epoch, seen: seen[i]})
+		p.join(contents{store: plan.StoreID, epoch: plan.epoch, tried: plan.epoch, seen: seen[i], since: heads[i].epoch})
 	}
 	s.adopt(plan.Joined)
 	return plan.Joined, nil
@@ -106,6 +106,7 @@ func (s *Store) tryJoin(ctx context.Context, known enhanced.Known) (enhanced.Joi
 func (s *Store) adopt(joined enhanced.Joined) {
 	s.last, s.takeOver, s.contested = joined, false, false
 	s.guest.Store(!joined.Owner)
+	s.sole.Store(joined.Sole())
 }
 
 // freshest is what the caller remembers, or what this store has seen itself
@@ -126,6 +127,10 @@ func (s *Store) peek(ctx context.Context, partition int) (found, error) {
 	if err != nil {
 		return found{}, err
 	}
+	return foundIn(answer)
+}
+
+func foundIn(answer any) (found, error) {
 	const length = 10
 	reply, ok := answer.([]any)
 	if !ok || len(reply) != length {

@@ -170,7 +170,7 @@ func TestStoreOfAnotherSidecarIsRefused(t *testing.T) {
 	other := open(t, at(server), ownedBy("two"))
 	_, err := other.Join(t.Context(), enhanced.Known{})
 	require.ErrorIs(t, err, locking.ErrNotOwner)
-	require.ErrorContains(t, err, `its owner is one; to share it run "lock-sidecar admit two" there, to have one of your own set another redis.key-prefix, to take it away start with "serve --take-over"`)
+	require.ErrorContains(t, err, `its owner is one; to share it run "lock-sidecar admit two" there and restart this one, to have one of your own set another redis.key-prefix, to take it away start with "serve --take-over"`)
 
 	for p := range locking.Partitions {
 		require.NoError(t, server.Client(t).HSet(t.Context(), headKey(p), "owner", "two").Err())

@@ -33,6 +33,7 @@ type contents struct {
 	epoch uint64 // confirmed to be in the head
 	tried uint64 // highest that we may have raised it to, ≥ epoch
 	seen  uint64 // highest seq of any reply
+	since uint64 // the head had no higher epoch when that was seen first
 }
 
 // view is the contents to work on now.
@@ -46,8 +47,8 @@ func (p *partition) view() contents {
 func (p *partition) observe(asked contents, seq uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.known.store == asked.store {
-		p.known.seen = max(p.known.seen, seq)
+	if p.known.store == asked.store && seq > p.known.seen {
+		p.known.seen, p.known.since = seq, asked.tried
 	}
 }
 
@@ -80,7 +81,9 @@ func (p *partition) join(joined contents) {
 	}
 	p.known.epoch = max(p.known.epoch, joined.epoch)
 	p.known.tried = max(p.known.tried, joined.tried)
-	p.known.seen = max(p.known.seen, joined.seen)
+	if joined.seen > p.known.seen {
+		p.known.seen, p.known.since = joined.seen, joined.since
+	}
 }
 
 // overtaken reports whether err only says that the script came after we had
@@ -168,8 +171,11 @@ func (s *Store) raise(ctx context.Context, p *partition, through nodes) error {
 		if err != nil {
 			return err
 		}
-		_, err = s.call(ctx, p, asked, call{
-			script: s.scripts.raise, args: []any{next}, wrote: func([]any) bool { return true }, through: through})
+		c := call{script: s.scripts.raise, args: []any{next}, wrote: func([]any) bool { return true }, through: through}
+		_, err = s.call(ctx, p, asked, c)
+		if errors.Is(err, errOlderEpoch) {
+			err = s.raiseForgotten(ctx, p, c, err)
+		}
 		if err == nil {
 			p.confirm(asked, next)
 			return nil

@@ -68,6 +68,7 @@ type Store struct {
 	operations atomic.Uint64 // number of the last operation
 	closed     atomic.Bool
 	guest      atomic.Bool // the store is another's, who has admitted us
+	sole       atomic.Bool // it is ours, and nobody else was admitted
 	partitions [locking.Partitions]*partition
 
 	joining   gate            // held by the Join or Admit that is running, which alone uses what follows

@@ -40,6 +40,9 @@ func (k *Keeper) admit(ctx context.Context, sidecar, reason string) ([]string, e
 		return nil, err
 	}
 	if !a.Shared {
+		if err := k.probe(ctx); err != nil { // what is given up for it is there for a store that is away
+			return nil, fmt.Errorf("%w: nothing has changed: %w", ErrAway, err)
+		}
 		if err := k.inTurn(ctx, a, false, func() error { return k.share(ctx, a) }); err != nil {
 			return nil, err
 		}

@@ -132,12 +132,12 @@ func (k *Keeper) compare(ctx context.Context) error {
 // move does, while commands are held, what makes a flip.
 func (k *Keeper) move(ctx context.Context, p *passage, mismatches uint64) error {
 	if err := k.Router.Emptied(ctx); err != nil {
-		return k.gaveUp(err)
+		return gaveUp(holdLimit, err)
 	}
 	for _, side := range []shadow.Side{shadow.EnhancedSide, shadow.LegacySide} {
 		f := k.Router.Follower(side)
 		if err := f.Drain(ctx); err != nil {
-			return k.gaveUp(err)
+			return gaveUp(holdLimit, err)
 		}
 		if b := f.Backlog(); !b.InStep() {
 			return refuse("%d records of the %s store are not in step, nothing has changed; try again when `lock-sidecar status` says in step", max(b.Dirty, 1), side)
@@ -166,7 +166,7 @@ func (k *Keeper) move(ctx context.Context, p *passage, mismatches uint64) error 
 		}
 	}
 	if err := ctx.Err(); err != nil { // on such a disk the commit that follows would take as long again
-		return k.gaveUp(err)
+		return gaveUp(holdLimit, err)
 	}
 	failpoint.Hit("flip-marked")
 	if err := k.keepLocally(ctx, p.to); err != nil {
@@ -186,8 +186,8 @@ func refuseConflicts(n int) error {
 	return refuse("locks that somebody else has changed in the enhanced store meanwhile: %d; decide on each with `lock-sidecar conflicts list`", n)
 }
 
-func (k *Keeper) gaveUp(err error) error {
-	return refuse("commands were held for %s and there was still work to do; they go on, nothing has changed; try again: %v", holdLimit, err)
+func gaveUp(limit time.Duration, err error) error {
+	return refuse("commands were held for %s and there was still work to do; they go on, nothing has changed; try again: %v", limit, err)
 }
 
 // drainAhead lets the followers catch up, so that little is left to do while

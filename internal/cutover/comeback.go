@@ -135,6 +135,9 @@ func (k *Keeper) tryReturn(ctx context.Context, actor, reason string) (*passage,
 		k.Reconciler.Look()
 		return nil, fmt.Errorf("%w: %d records differ", errNotYet, len(v.Differing))
 	}
+	if err := k.probe(ctx); err != nil { // it can be read, and the first write would leave it again
+		return nil, fmt.Errorf("%w: it takes no writes: %w", ErrAway, err)
+	}
 	p := &passage{from: a, to: next, trust: true}
 	if err := k.pass(ctx, p); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package cutover_test
 
 import (
 	"bytes"
+	"context"
 	"testing"
 	"time"
 
@@ -63,6 +64,28 @@ func TestItReturnsWithEverything(t *testing.T) {
 		require.Equal(t, cutover.Itself, r.last("return").Actor)
 		require.Zero(t, r.ledger.Totals().Unexplained)
 		require.Zero(t, r.ledger.Totals().Unresolved)
+	})
+}
+
+// A store that can be joined and read, and takes no writes, as a Redis whose replicas do not confirm them, is not returned
+// to: the first write would leave it again.
+func TestItDoesNotReturnToAStoreThatTakesNoWrites(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.fallen()
+		r.far.set(func(s *server) {
+			s.fault = func(_ context.Context, op string) (error, error) {
+				if op == "probe" {
+					return errAway, nil
+				}
+				return nil, nil
+			}
+		})
+		epoch := r.now().Epoch
+		time.Sleep(time.Minute)
+		require.True(t, r.now().FallenBack)
+		require.Equal(t, epoch, r.now().Epoch, "it did not return in between")
+		r.back()
+		require.Equal(t, epoch+1, r.now().Epoch)
 	})
 }
 

@@ -73,20 +73,25 @@ func (k *Keeper) rehearse(ctx context.Context, a shadow.Assignment, down error, 
 	defer cancel()
 	began := time.Now()
 	if err := k.Router.Emptied(bounded); err != nil {
-		return k.gaveUp(err)
+		return gaveUp(drillLimit, err)
 	}
 	for _, side := range []shadow.Side{shadow.EnhancedSide, shadow.LegacySide} {
 		if err := k.Router.Follower(side).Drain(bounded); err != nil && side == shadow.LegacySide {
-			return k.gaveUp(err)
+			return gaveUp(drillLimit, err)
 		}
 	}
 	var found legacy.Found
+	looked := false
 	err = k.Legacy.Inspect(bounded, func(path string) (err error) {
+		looked = true
 		opened := time.Now()
 		found, err = legacy.AsAtlantis(path)
 		d.OpenMS, d.CheckMS = ms(found.Took), ms(time.Since(opened)-found.Took)
 		return err
 	})
+	if err != nil && !looked && bounded.Err() != nil {
+		return gaveUp(drillLimit, fmt.Errorf("atlantis.db is busy: %w", err))
+	}
 	if err != nil {
 		d.Damage = append(d.Damage, err.Error())
 		return nil
@@ -149,6 +154,7 @@ func (k *Keeper) drillOutage(ctx context.Context, length time.Duration, reason s
 	var d client.OutageDrill
 	a, down := k.Router.Assignment()
 	safe, why := k.SafeFallback()
+	postponed := k.Postpone.Reason()
 	switch {
 	case k.Cut == nil || a.Mode == shadow.Legacy:
 		return d, refuse("in mode %s no enhanced store is in use", a.Mode)
@@ -156,6 +162,8 @@ func (k *Keeper) drillOutage(ctx context.Context, length time.Duration, reason s
 		return d, refuse("there is an outage already")
 	case a.Answers(shadow.EnhancedSide) && !safe:
 		return d, refuse("no safe fallback: commands would be refused: %s", why)
+	case a.Answers(shadow.EnhancedSide) && postponed != "":
+		return d, refuse("flips are postponed, and there would be no return: %s; remove the file %s to allow them", postponed, PostponeName)
 	}
 	commands, failed := k.Router.Commands()
 	k.act("drill outage", Operator, reason, a, a, "begun")

@@ -1,6 +1,7 @@
 package cutover_test
 
 import (
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/lock-sidecar/lock-sidecar/client"
 	"github.com/lock-sidecar/lock-sidecar/internal/cutover"
+	"github.com/lock-sidecar/lock-sidecar/locking"
 	"github.com/lock-sidecar/lock-sidecar/shadow"
 )
 
@@ -154,6 +156,50 @@ func TestAnOutageOfTheFollowerIsRehearsed(t *testing.T) {
 		require.Equal(t, []float64{0, 0}, []float64{d.FellBackMS, d.ReturnedMS})
 		require.Equal(t, 1, d.Commands)
 		r.equal()
+	})
+}
+
+// While flips are postponed there is no return, and so no outage is rehearsed from which there would have to be one.
+func TestAnOutageIsNotRehearsedWhileFlipsArePostponed(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.begin(shadow.Assignment{Mode: shadow.Primary})
+		remove := r.postpone("release 7")
+		ctx, cancel := contextFor(10 * time.Minute)
+		defer cancel()
+		_, err := r.keeper.DrillOutage(ctx, time.Second, "game day")
+		guarded(t, err, "release 7")
+		require.True(t, r.acquire(lockKey(1), 1))
+		require.False(t, r.now().FallenBack)
+		remove()
+		d, err := r.keeper.DrillOutage(ctx, time.Second, "game day")
+		require.NoError(t, err)
+		require.Positive(t, d.ReturnedMS)
+	})
+}
+
+// A rehearsal for which a slow disk does not give atlantis.db up in time says that, and finds no damage.
+func TestARehearsalOnASlowDiskFindsNoDamage(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.begin(shadow.Assignment{Mode: shadow.Shadow})
+		require.NoError(t, r.to(shadow.Legacy))
+		slow := sync.OnceFunc(func() { time.Sleep(10 * time.Second) })
+		r.near.NoteWith(func() []byte {
+			slow()
+			return []byte("note")
+		})
+		ctx, cancel := contextFor(time.Second)
+		defer cancel()
+		ctx = locking.WithCall(ctx, locking.Call{Op: "acquire"})
+		_, err := r.router.Apply(ctx, []locking.Change{locking.Put(lockKey(1), lockOf(1), locking.Absent())})
+		require.Error(t, err, "whoever sent it has left, and the disk is not done with it")
+		d, err := r.keeper.DrillRollback(t.Context(), "week 7")
+		require.Empty(t, d.Damage)
+		guarded(t, err, "nothing has changed")
+		require.ErrorContains(t, err, "2.5s")
+		r.until("the disk is done", func() bool { return r.holder(lockKey(1)) != "" })
+		d, err = r.keeper.DrillRollback(t.Context(), "week 7")
+		require.NoError(t, err)
+		require.True(t, d.OK, "%+v", d)
 	})
 }
 

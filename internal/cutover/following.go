@@ -31,7 +31,7 @@ func (k *Keeper) alone(ctx context.Context, p *passage, change func(context.Cont
 	bounded, cancel := context.WithTimeout(ctx, holdLimit)
 	defer cancel()
 	if err := k.Router.Emptied(bounded); err != nil {
-		return k.gaveUp(err)
+		return gaveUp(holdLimit, err)
 	}
 	return change(bounded)
 }
@@ -72,7 +72,7 @@ func (k *Keeper) giveUpEnhanced(ctx context.Context, p *passage) error {
 		})
 		switch {
 		case err != nil && !began:
-			return k.gaveUp(err)
+			return gaveUp(holdLimit, err)
 		case err != nil:
 			return err
 		}

@@ -52,8 +52,8 @@ func TestAdmittingGivesTheFallbackUpFirst(t *testing.T) {
 	})
 }
 
-// Nobody is admitted where legacy answers, or to a store that is away; what was
-// given up for that stays given up, which is safe.
+// Nobody is admitted where legacy answers, or to a store that is away; that one is
+// asked before the fallback is given up, which is there for it.
 func TestAdmittingIsRefused(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.begin(shadow.Assignment{Mode: shadow.Shadow})
@@ -66,7 +66,11 @@ func TestAdmittingIsRefused(t *testing.T) {
 		r.far.fails(errAway)
 		_, err = r.keeper.Admit(t.Context(), "x", "y")
 		require.ErrorIs(t, err, cutover.ErrAway)
-		r.far.fails(nil)
+		require.False(t, r.now().Shared)
+		require.False(t, r.kept().Shared)
+		require.True(t, r.acquire(lockKey(1), 1), "legacy takes over")
+		require.True(t, r.now().FallenBack)
+		r.back()
 		require.Empty(t, r.far.admitted)
 	})
 }

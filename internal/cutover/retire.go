@@ -92,7 +92,10 @@ func (k *Keeper) isUnretired() bool {
 func (k *Keeper) stopStandby(ctx context.Context, p *passage) error {
 	return k.alone(ctx, p, func(ctx context.Context) error {
 		if err := k.Router.ToLegacy.Drain(ctx); err != nil {
-			return k.gaveUp(err)
+			return gaveUp(holdLimit, err)
+		}
+		if err := k.probe(ctx); err != nil { // legacy is there to take over
+			return fmt.Errorf("%w: nothing has changed: %w", ErrAway, err)
 		}
 		if err := k.Router.Standby.Off("legacy is being retired"); err != nil {
 			return err

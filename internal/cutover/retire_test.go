@@ -1,6 +1,7 @@
 package cutover_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -56,6 +57,35 @@ func TestACrashWhileLegacyIsRetired(t *testing.T) {
 		require.Equal(t, string(lockOf(1)), r.holder(lockKey(1)))
 		r.settled()
 		require.True(t, r.whole.Is())
+		r.equal()
+	})
+}
+
+// Legacy is not retired when the enhanced store has just gone away: it takes over, which is what it is there for.
+func TestLegacyIsNotRetiredWhenTheStoreHasJustGoneAway(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.begin(shadow.Assignment{Mode: shadow.Primary})
+		require.True(t, r.acquire(lockKey(1), 1))
+		r.settled()
+		compared := false // the last that a retirement asks of it
+		r.far.set(func(s *server) {
+			s.fault = func(_ context.Context, op string) (error, error) {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if compared {
+					return errAway, nil
+				}
+				compared = op == "scan"
+				return nil, nil
+			}
+		})
+		require.ErrorIs(t, r.to(shadow.Enhanced), cutover.ErrAway)
+		require.True(t, compared)
+		require.Equal(t, shadow.Primary, r.now().Mode)
+		require.True(t, r.acquire(lockKey(2), 2), "legacy takes over")
+		require.Equal(t, string(lockOf(1)), r.holder(lockKey(1)))
+		r.back()
+		r.settled()
 		r.equal()
 	})
 }
