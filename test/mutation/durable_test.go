@@ -84,6 +84,16 @@ func ofDurability() []mutation {
 			pkg: "./enhanced/...",
 		},
 		{
+			name: "contents with a lower epoch that count as many writes are taken for the known ones",
+			file: "enhanced/redisstore/forgotten.go", old: "case epoch < asked.since:", new: "case false:",
+			pkg: "./enhanced/redisstore", run: "TestForgottenEpochsAreRaisedAgain",
+		},
+		{
+			name: "forgotten epochs are raised again though somebody else writes to the store",
+			file: "enhanced/redisstore/forgotten.go", old: "if !s.sole.Load() {", new: "if false {",
+			pkg: "./enhanced/redisstore", run: "TestForgottenEpochsAreRaisedAgain",
+		},
+		{
 			name: "a write from before the last epoch still lands",
 			file: "enhanced/redisstore/lua/check.lua", old: "if tonumber(head.mine) > tonumber(ARGV[5]) then", new: "if false then",
 			pkg: "./enhanced/...",

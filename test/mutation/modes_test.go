@@ -124,6 +124,16 @@ func ofModes() []mutation {
 			pkg: "./shadow", run: "TestWhileNobodyKnowsWhoAnswersNoStoreDoes",
 		},
 		{
+			name: "a conflict is decided for a holder who was not listed",
+			file: "shadow/resolve.go", old: "	if cmp.Or(now.Holder, now.Digest) == cmp.Or(was.Holder, was.Digest) || ", new: "	if _ = cmp.Or(was.Holder); true || ",
+			pkg: "./shadow",
+		},
+		{
+			name: "the fallback is given up to admit a sidecar to a store that is away",
+			file: "internal/cutover/admit.go", old: "if err := k.probe(ctx); err != nil {", new: "if err := error(nil); err != nil {",
+			pkg: "./internal/cutover", run: "TestAdmittingIsRefused",
+		},
+		{
 			name: "a conflict is forgotten and its lock granted",
 			file: "shadow/conflicts.go", old: "	if !slices.ContainsFunc(keysOf(changes), r.Conflicts.Has) {\n		return nil, nil", new: "	if true {\n		return nil, nil",
 			pkg: "./shadow",
