@@ -100,7 +100,7 @@ vuln: ## Ask the Go vulnerability database about the code and its dependencies (
 	$(GO) tool -modfile=tools/go.mod govulncheck ./...
 
 .PHONY: mutations
-mutations: redis ## Break the product in some eighty ways and want a test to notice each (Linux, root, strace; half an hour)
+mutations: redis ## Break the product in some ninety ways and want a test to notice each (Linux, root, strace; half an hour)
 	$(GO) test -tags mutations -count=1 -timeout 3h -v -run TestEachMutationIsNoticed ./test/mutation
 
 .PHONY: bench
